@@ -1,0 +1,1 @@
+"""The remote format, version 1 (docs/format.md): pure encoders beside their decoders."""

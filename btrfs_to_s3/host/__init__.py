@@ -1,0 +1,1 @@
+"""This machine: locks, journals, caches, identity, processes."""

@@ -1,0 +1,1 @@
+"""Decisions as values: pure functions of observed facts, each with its reasons."""

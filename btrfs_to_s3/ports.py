@@ -1,0 +1,310 @@
+"""What operations need of the world; adapters in btrfs, s3 and host provide it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+    from uuid import UUID
+
+    from btrfs_to_s3.model.objects import (
+        Capabilities,
+        Condition,
+        DeleteFailure,
+        DeleteTarget,
+        ListedObject,
+        ListedVersion,
+        ObjectState,
+        Role,
+        StoredObject,
+        UnfinishedUpload,
+        UploadedPart,
+    )
+    from btrfs_to_s3.model.subvolume import SendOptions, Subvolume
+
+Body = bytes | bytearray | memoryview | BinaryIO
+
+
+class Cancellation(Protocol):
+    """Tells long waits to end. Thread-safe; once set it stays set."""
+
+    def is_set(self) -> bool:
+        """Whether the work should stop."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Sleep up to ``timeout_s``; True as soon as the work should stop."""
+
+
+class ObjectStore(Protocol):
+    """One repository's objects. Keys are relative to its prefix. Safe to call from many threads.
+
+    Every method retries what can heal by the one retry policy and waits at the outage gate, so a
+    raised error is final: ``UnreachableError`` after the patience, ``AccessDeniedError`` at once,
+    ``InterruptedRunError`` when the bound cancellation is set. A failed write may or may not have
+    left its object; a caller that repeats one must use another key (data) or the same bytes
+    (metadata, the head). ``put`` and ``complete_upload`` treat a lost answer to their own success
+    as success: 412 with equal size and content is not an error.
+    """
+
+    @property
+    def url(self) -> str:
+        """``s3://bucket/prefix`` for messages."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the service was seen to do; detected once and cached."""
+
+    def bound(self, cancel: Cancellation) -> ObjectStore:
+        """The same store (client, gate, counters shared), its waits ended by ``cancel``."""
+
+    def storage_class(self, role: Role) -> str:
+        """The storage class that new objects of this role get."""
+
+    def request_counts(self) -> Mapping[str, int]:
+        """Requests made so far, retries included, by kind: put, get, list, head, delete."""
+
+    def put(
+        self, key: str, body: Body, *, sha256: bytes, role: Role, condition: Condition
+    ) -> StoredObject:
+        """Write one whole object (≤ 5 GiB).
+
+        ``ConditionFailedError`` when ``condition`` does not hold; nothing was changed then.
+        """
+
+    def create_upload(self, key: str, role: Role) -> str:
+        """Start a multipart upload; the caller completes or aborts it. Returns the upload id."""
+
+    def upload_part(
+        self, key: str, upload_id: str, number: int, body: Body, sha256: bytes
+    ) -> UploadedPart:
+        """Send one part (numbers from 1); repeating it replaces the part."""
+
+    def complete_upload(
+        self, key: str, upload_id: str, parts: Sequence[UploadedPart], size_bytes: int
+    ) -> StoredObject:
+        """Make the object out of its parts, only if the key is new.
+
+        ``ConditionFailedError`` when another object holds the key, or the service reported a
+        conflict (409): send the chunk again under a new key.
+        """
+
+    def abort_upload(self, key: str, upload_id: str) -> None:
+        """Give up an upload; one that is already gone is no error."""
+
+    def get(
+        self, key: str, *, offset: int, size_bytes: int, version_id: str | None = None
+    ) -> bytes:
+        """Exactly ``size_bytes`` bytes from ``offset``.
+
+        ``MissingObjectError``; ``NotReadableYetError`` for an archived object;
+        ``IntegrityError`` when the object ends before the range does.
+        """
+
+    def get_whole(
+        self, key: str, *, limit_bytes: int, version_id: str | None = None
+    ) -> tuple[bytes, str]:
+        """A small object's bytes and ETag; ``IntegrityError`` when larger than ``limit_bytes``."""
+
+    def head(self, key: str, version_id: str | None = None) -> ObjectState | None:
+        """What the service knows of the object, None when it does not exist."""
+
+    def list(self, prefix: str) -> Iterator[ListedObject]:
+        """Objects under a key prefix in key order, pages fetched as needed."""
+
+    def list_versions(self, prefix: str) -> Iterator[ListedVersion]:
+        """Versions and delete markers under a prefix; empty where the bucket keeps none."""
+
+    def list_uploads(self, prefix: str) -> Iterator[UnfinishedUpload]:
+        """Unfinished multipart uploads under a key prefix."""
+
+    def delete(self, targets: Iterable[DeleteTarget]) -> Sequence[DeleteFailure]:
+        """Delete objects or versions, 1000 a request; what is already gone counts as deleted."""
+
+
+class SendStream(Protocol):
+    """A running ``btrfs send``. A context manager: leaving it kills and reaps what still runs."""
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill from the stream, as many bytes as are there (at least one); 0 at its end."""
+
+    def finish(self) -> None:
+        """Wait for the process; ``SendError`` with its stderr unless it exited 0."""
+
+    def kill(self) -> None:
+        """End the process now; idempotent."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class ReceiveSink(Protocol):
+    """A running ``btrfs receive``. A context manager: left early, it kills, then closes stdin."""
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Feed bytes that were already verified; ``ReceiveError`` with stderr if it died."""
+
+    def finish(self) -> None:
+        """Close stdin and wait; ``ReceiveError`` with its stderr unless it exited 0."""
+
+    def kill(self) -> None:
+        """Kill the process, then close its stdin; idempotent."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Volume(Protocol):
+    """A mounted Btrfs filesystem, seen whole through a private mount of its top level.
+
+    A context manager: leaving it unmounts the private mount. Paths of subvolumes are relative to
+    the top level. Nothing is written before ``snapshot``, ``receive``, ``delete`` or
+    ``writable_snapshot`` is called.
+    """
+
+    @property
+    def fsid(self) -> UUID:
+        """The filesystem's uuid."""
+
+    def subvolume_at(self, path: Path) -> Subvolume:
+        """The subvolume whose root is ``path`` (a path the user sees).
+
+        ``SourceError`` when it is not a subvolume's root or not on this filesystem.
+        """
+
+    def subvolumes(self) -> Sequence[Subvolume]:
+        """Every subvolume, fresh from the kernel."""
+
+    def nested(self, source: Subvolume) -> Sequence[str]:
+        """Paths, relative to ``source``, of subvolumes inside it that a snapshot will not hold."""
+
+    def snapshot(self, source: Subvolume, name: str) -> Subvolume:
+        """A new read-only snapshot of ``source`` in the snapshot directory, synced to disk.
+
+        ``SourceError`` when the name exists, the filesystem is read-only or a swapfile is active
+        (ETXTBSY); nothing is left then.
+        """
+
+    def in_snapshot_directory(self, subvolume: Subvolume) -> bool:
+        """Whether the subvolume lies in the directory where this program keeps its snapshots."""
+
+    def delete(self, subvolume: Subvolume) -> None:
+        """Delete a subvolume, checked by uuid just before; absent is no error."""
+
+    def send(
+        self, snapshot: Subvolume, parent: Subvolume | None, options: SendOptions
+    ) -> SendStream:
+        """Start ``btrfs send``; the caller uses it as a context manager."""
+
+    def entry_exists(self, directory: Path, name: str) -> bool:
+        """Whether a directory (a path the user sees) already has an entry of this name."""
+
+    def receive(self, directory: Path) -> ReceiveSink:
+        """Start ``btrfs receive`` into a directory the user sees."""
+
+    def received_in(self, directory: Path, name: str) -> Subvolume | None:
+        """The subvolume of that name in a directory, as the kernel sees it now, or None."""
+
+    def writable_snapshot(self, snapshot: Subvolume, directory: Path, name: str) -> Subvolume:
+        """A writable snapshot, made in a directory the user sees."""
+
+    def sync(self) -> None:
+        """``syncfs``: everything written so far is on disk when it returns."""
+
+    def free_bytes(self) -> int:
+        """Unallocated and free space an unprivileged writer could use."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Btrfs(Protocol):
+    """This machine's Btrfs tools."""
+
+    def open(self, path: Path, *, writable: bool) -> Volume:
+        """The filesystem that holds ``path``.
+
+        ``SourceError`` when it is not Btrfs, or ``writable`` is asked for and the mount is
+        read-only, or the privilege is missing (the hint says how to run it).
+        """
+
+    def best_send_options(self, protocol: str) -> SendOptions:
+        """Options for ``auto``, ``1`` or ``2``, by what kernel and progs both support.
+
+        ``UsageError`` when protocol 2 is demanded and one of them cannot.
+        """
+
+    def versions(self) -> tuple[str, str]:
+        """Kernel release and btrfs-progs version."""
+
+
+class Journal(Protocol):
+    """An append-only local record of JSON lines, each on disk before ``append`` returns."""
+
+    def append(self, record: Mapping[str, object]) -> None:
+        """Add one line; ``LocalSpaceError`` when the disk is full. A torn last line is ignored."""
+
+    def records(self) -> Iterator[dict[str, object]]:
+        """The lines so far, oldest first."""
+
+    def remove(self) -> None:
+        """Delete the journal: the work it describes is done or given up."""
+
+
+class LocalState(Protocol):
+    """This host's state directory. Everything in it but open journals can be deleted at will."""
+
+    def journal(self, kind: str, name: str) -> Journal:
+        """The journal ``name`` of ``kind`` (upload, restore, received), open for appending."""
+
+    def journals(self, kind: str) -> Sequence[str]:
+        """Names of existing journals of a kind."""
+
+    def remember(self, kind: str, name: str, value: bytes) -> None:
+        """Cache a value atomically."""
+
+    def recall(self, kind: str, name: str) -> bytes | None:
+        """A cached value, None when it was never kept or was deleted."""
+
+    def temporary(self) -> BinaryIO:
+        """An unnamed file for metadata larger than memory should hold; gone when closed."""
+
+
+class Reporter(Protocol):
+    """Where operations tell what is happening; the command line renders it. Thread-safe."""
+
+    def begin(self, subject: str, activity: str, expected_bytes: int | None) -> None:
+        """A piece of work starts; ``expected_bytes`` is the planner's estimate of raw bytes."""
+
+    def advance(self, raw_bytes: int, stored_bytes: int, chunks: int) -> None:
+        """So much more raw stream, stored data and so many chunks are done."""
+
+    def activity(self, text: str) -> None:
+        """What is happening now, in a few words."""
+
+    def note(self, text: str) -> None:
+        """Something a person may want to know."""
+
+    def warn(self, text: str) -> None:
+        """Something a person should act on; the work goes on."""
+
+    def end(self) -> None:
+        """The piece of work is over, well or badly."""

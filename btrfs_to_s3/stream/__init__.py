@@ -1,0 +1,1 @@
+"""Stages the raw stream passes through, and the pump that owns their threads."""

@@ -1,0 +1,1 @@
+"""The privileged harness: loopback Btrfs, real services, real faults."""
