@@ -55,14 +55,23 @@ class ObjectStore(Protocol):
         """``s3://bucket/prefix`` for messages."""
 
     @property
-    def capabilities(self) -> Capabilities:
-        """What the service was seen to do; detected once and cached."""
+    def capabilities(self) -> Capabilities | None:
+        """What the service was seen to do; None before ``detect``."""
 
     def bound(self, cancel: Cancellation) -> ObjectStore:
         """The same store (client, gate, counters shared), its waits ended by ``cancel``."""
 
     def storage_class(self, role: Role) -> str:
         """The storage class that new objects of this role get."""
+
+    def check_access(self, key: str) -> None:
+        """Prove that the bucket can be reached and read; ``key`` may exist or not."""
+
+    def check_writable(self, key: str, body: bytes, sha256: bytes) -> None:
+        """Prove the right to write, changing nothing; ``key`` exists and holds exactly ``body``."""
+
+    def detect(self, key: str, body: bytes, sha256: bytes) -> Capabilities:
+        """Find out what the service does, by ``key`` that holds exactly ``body``; remembered."""
 
     def request_counts(self) -> Mapping[str, int]:
         """Requests made so far, retries included, by kind: put, get, list, head, delete."""
@@ -191,6 +200,13 @@ class Volume(Protocol):
     def nested(self, source: Subvolume) -> Sequence[str]:
         """Paths, relative to ``source``, of subvolumes inside it that a snapshot will not hold."""
 
+    def receive_candidates(self, parent_uuid: UUID) -> Sequence[Subvolume]:
+        """Subvolumes ``btrfs receive`` could take as a stream's parent; it will take the first.
+
+        Empty when it would find none. Whether the first is still what was received is the caller's
+        to judge: receive does not.
+        """
+
     def snapshot(self, source: Subvolume, name: str) -> Subvolume:
         """A new read-only snapshot of ``source`` in the snapshot directory, synced to disk.
 
@@ -208,6 +224,9 @@ class Volume(Protocol):
         self, snapshot: Subvolume, parent: Subvolume | None, options: SendOptions
     ) -> SendStream:
         """Start ``btrfs send``; the caller uses it as a context manager."""
+
+    def relative_path(self, directory: Path) -> str:
+        """A directory the user sees as a path below the top level (empty for the top level)."""
 
     def entry_exists(self, directory: Path, name: str) -> bool:
         """Whether a directory (a path the user sees) already has an entry of this name."""

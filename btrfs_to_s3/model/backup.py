@@ -50,8 +50,12 @@ class StreamIdentity:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFacts:
-    """The local snapshot a backup was sent from."""
+    """The local snapshot a backup was sent from.
 
+    ``name`` is what receive will call it; None in an encrypted repository's manifest.
+    """
+
+    name: str | None
     uuid: UUID
     parent_uuid: UUID | None
     received_uuid: UUID | None

@@ -37,13 +37,11 @@ class Subvolume:
 
     @property
     def stream_uuid(self) -> UUID:
-        """The uuid that ``btrfs send`` of this subvolume writes into its first command."""
-        return self.received_uuid or self.uuid
+        """The uuid that ``btrfs send`` of this subvolume writes into its first command.
 
-    @property
-    def stream_transid(self) -> int:
-        """The transid that ``btrfs send`` of this subvolume writes into its first command."""
-        return self.stransid if self.received_uuid else self.ctransid
+        The transid beside it is always ``ctransid`` (send_subvol_begin, fs/btrfs/send.c).
+        """
+        return self.received_uuid or self.uuid
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,44 @@
+"""Settings that take one of a few words."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Addressing(StrEnum):
+    """Where the bucket stands in a request's URL; ``auto`` leaves it to boto3."""
+
+    AUTO = "auto"
+    PATH = "path"
+    VIRTUAL = "virtual"
+
+
+class ServerSideEncryption(StrEnum):
+    """What the service is asked to encrypt with; ``none`` leaves it to the bucket's default."""
+
+    NONE = "none"
+    AES256 = "AES256"
+    KMS = "aws:kms"
+
+
+class SendProtocol(StrEnum):
+    """The stream version ``btrfs send`` is asked for; ``auto`` is the best both ends know."""
+
+    AUTO = "auto"
+    V1 = "1"
+    V2 = "2"
+
+
+ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Classes whose objects must be thawed before they can be read (GLACIER_IR reads at once)."""
+
+AWS_CLASSES = ARCHIVE_CLASSES | {
+    "EXPRESS_ONEZONE",
+    "GLACIER_IR",
+    "INTELLIGENT_TIERING",
+    "ONEZONE_IA",
+    "REDUCED_REDUNDANCY",
+    "STANDARD",
+    "STANDARD_IA",
+}
+"""Storage classes of Amazon S3 (API reference, PutObject); other services name their own."""

@@ -1,0 +1,40 @@
+"""The effective configuration as a TOML file that says where each value came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import toml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from btrfs_to_s3.config.effective import Config, SourceConfig
+    from btrfs_to_s3.config.layers import Effective
+
+
+def as_toml(config: Config) -> str:
+    """A configuration file that gives this configuration again; origins are comments."""
+    blocks = [_lines(config.effective, "")]
+    blocks += [_source(source) for source in config.sources]
+    return "\n".join(blocks)
+
+
+def _source(source: SourceConfig) -> str:
+    own = toml.dumps({"path": str(source.path), "label": source.label})
+    return f"[[sources]]\n{own}{_lines(source.overrides, 'sources.')}"
+
+
+def _lines(effective_settings: Iterable[Effective], parent: str) -> str:
+    """Single values first: in TOML, what follows a table's header belongs to the table."""
+    tables: dict[str, str] = {"": ""}
+    for effective in effective_settings:
+        group, _, name = effective.setting.name.rpartition(".")
+        value = effective.setting.type.to_toml(effective.value)
+        comment = f"  # {' '.join(effective.origin.split())}\n"
+        if isinstance(value, dict):
+            tables[name] = f"\n[{parent}{name}]{comment}{toml.dumps(value)}"
+        else:
+            tables.setdefault(group, f"\n[{parent}{group}]\n")
+            tables[group] += f"{toml.dumps({name: value}).strip()}{comment}"
+    return "".join(tables.values())

@@ -1,0 +1,308 @@
+"""Backing up one source: snapshot, send, upload, commit (design §4)."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from btrfs_to_s3.errors import ConditionFailedError, IntegrityError, SendError
+from btrfs_to_s3.model.backup import Manifest, SnapshotFacts, SourceRecord, StreamIdentity
+from btrfs_to_s3.model.identity import BackupId, SourceId
+from btrfs_to_s3.model.objects import Role
+from btrfs_to_s3.operations.commit import Commit
+from btrfs_to_s3.operations.leftovers import abort_uploads, present_chunks
+from btrfs_to_s3.operations.observe import open_upload_journal
+from btrfs_to_s3.operations.repository import PROGRAM
+from btrfs_to_s3.operations.transfer import SendAgainError
+from btrfs_to_s3.operations.upload import Upload, UploadTarget
+from btrfs_to_s3.operations.upload_journal import UploadBegin
+from btrfs_to_s3.plan.backup import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+    from pathlib import Path
+
+    from btrfs_to_s3.model.identity import Kind
+    from btrfs_to_s3.model.subvolume import Subvolume
+    from btrfs_to_s3.operations.observe import Observed
+    from btrfs_to_s3.operations.services import Services
+    from btrfs_to_s3.operations.upload import UploadSettings
+    from btrfs_to_s3.operations.upload_journal import KnownChunk
+    from btrfs_to_s3.plan.backup import BackupPlan
+    from btrfs_to_s3.ports import Volume
+    from btrfs_to_s3.stream.commands import StreamFacts
+
+_SENDS = 3
+"""How often one run may send a stream because reuse or a conflict asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupJob:
+    """One source as configured. ``send_protocol`` is ``auto``, ``1`` or ``2``."""
+
+    path: Path
+    label: str
+    send_protocol: str
+    upload: UploadSettings
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """What a backup did. ``reused_bytes`` are raw bytes that an earlier run had stored."""
+
+    source_id: SourceId
+    backup_id: BackupId
+    kind: Kind
+    resumed: bool
+    raw_size_bytes: int
+    stored_size_bytes: int
+    reused_bytes: int
+    chunk_count: int
+    requests: Mapping[str, int]
+    duration: timedelta
+
+
+class SourceBackup:
+    """Carries out one source's plan, once. The repository is open and known to be writable."""
+
+    def __init__(
+        self, services: Services, volume: Volume, job: BackupJob, seen: Observed, plan: BackupPlan
+    ) -> None:
+        self._services = services
+        self._store = services.access.store.bound(services.cancel)
+        self._volume = volume
+        self._job = job
+        self._seen = seen
+        self._plan = plan
+        self._source_id = seen.source_id or SourceId(job.label, secrets.token_hex(4))
+        self._journal = open_upload_journal(services, self._source_id)
+        self._started = services.clock()
+        self._requests_before = dict(self._store.request_counts())
+        self._reused_bytes = 0
+
+    def run(self) -> BackupResult:
+        """Execute a plan that sends something; the backup is live when this returns.
+
+        Whatever is raised leaves the snapshot and the journal, so that the next run goes on.
+        """
+        resumed = self._plan.decision is Decision.RESUME
+        self._services.reporter.begin(
+            self._job.label,
+            f"{self._plan.kind} backup{', resumed' if resumed else ''}",
+            self._plan.estimate_bytes,
+        )
+        try:
+            self._ensure_source()
+            snapshot, begin = self._resume() if resumed else self._begin()
+            known = self._known_chunks(begin)
+            sealed = self._sealed(known)
+            commit = Commit(
+                self._services.access,
+                self._services.state,
+                self._journal,
+                self._source_id,
+                begin.backup_id,
+            )
+            if sealed is not None:
+                manifest = commit.republish(sealed, self._seen.facts.source.uuid)
+                self._reused_bytes = manifest.raw_size_bytes
+            else:
+                facts = self._send(snapshot, begin, known)
+                manifest = self._publish(commit, snapshot, begin, facts)
+        finally:
+            self._services.reporter.end()
+        return BackupResult(
+            source_id=self._source_id,
+            backup_id=manifest.backup_id,
+            kind=manifest.kind,
+            resumed=resumed,
+            raw_size_bytes=manifest.raw_size_bytes,
+            stored_size_bytes=manifest.stored_size_bytes,
+            reused_bytes=self._reused_bytes,
+            chunk_count=manifest.chunk_count,
+            requests=self._requests(),
+            duration=self._services.clock() - self._started,
+        )
+
+    def _ensure_source(self) -> None:
+        if self._seen.facts.head is not None:
+            return
+        host = self._services.access.host
+        record = SourceRecord(
+            source_id=self._source_id,
+            host_id=host.host_id,
+            host_name=host.host_name,
+            path=str(self._job.path),
+            subvolume_uuid=self._seen.facts.source.uuid,
+            created=self._services.clock(),
+        )
+        try:
+            self._services.access.create_source(record)
+        except ConditionFailedError:
+            # An interrupted first backup wrote it; another subvolume's would be a wrong match.
+            present = self._services.access.source_record(self._source_id)
+            if present.subvolume_uuid != record.subvolume_uuid:
+                raise IntegrityError(
+                    f"the record of {self._source_id} is another source's"
+                ) from None
+
+    def _begin(self) -> tuple[Subvolume, UploadBegin]:
+        plan = self._plan
+        options = self._services.btrfs.best_send_options(self._job.send_protocol)
+        snapshot = plan.snapshot or self._take_snapshot()
+        if plan.kind is None:
+            raise AssertionError("a plan that sends has a kind")
+        begin = UploadBegin(
+            backup_id=BackupId.of(snapshot.otime, plan.kind, snapshot.stream_uuid),
+            parent=plan.parent.entry.backup_id if plan.parent else None,
+            snapshot_uuid=snapshot.uuid,
+            snapshot_ctransid=snapshot.ctransid,
+            parent_uuid=plan.parent.local.uuid if plan.parent else None,
+            chunk_size_bytes=self._job.upload.chunk_size_bytes,
+            options=options,
+            started=self._started,
+        )
+        self._journal.begin(begin)
+        return snapshot, begin
+
+    def _resume(self) -> tuple[Subvolume, UploadBegin]:
+        old, snapshot = self._seen.open_upload, self._plan.snapshot
+        if old is None or snapshot is None:
+            raise AssertionError("a resumed plan has a journal and a snapshot")
+        abort_uploads(self._store, old.uploads)
+        return snapshot, old.begin
+
+    def _take_snapshot(self) -> Subvolume:
+        self._services.reporter.activity("taking a snapshot")
+        taken = {subvolume.path.rpartition("/")[2] for subvolume in self._seen.facts.subvolumes}
+        base = f"{self._source_id}.{self._services.clock():%Y%m%dT%H%M%SZ}"
+        names = (base if number == 1 else f"{base}-{number}" for number in range(1, len(taken) + 2))
+        name = next(name for name in names if name not in taken)
+        return self._volume.snapshot(self._seen.facts.source, name)
+
+    def _known_chunks(self, begin: UploadBegin) -> dict[int, KnownChunk]:
+        old = self._seen.open_upload
+        if self._plan.decision is not Decision.RESUME or old is None or not old.chunks:
+            return {}
+        present = present_chunks(self._store, self._source_id, begin.backup_id)
+        return {
+            number: chunk
+            for number, chunk in old.chunks.items()
+            if present.get(chunk.key) == (chunk.stored_size_bytes, chunk.etag)
+        }
+
+    def _sealed(self, known: Mapping[int, KnownChunk]) -> bytes | None:
+        old = self._seen.open_upload
+        if self._plan.decision is not Decision.RESUME or old is None:
+            return None
+        return old.sealed if len(known) == len(old.chunks) else None
+
+    def _send(
+        self, snapshot: Subvolume, begin: UploadBegin, known: dict[int, KnownChunk]
+    ) -> StreamFacts:
+        parent = self._plan.parent
+        reason: SendAgainError | None = None
+        for _ in range(_SENDS):
+            attempt = secrets.token_hex(4)
+            self._journal.attempt(attempt)
+            upload = Upload(
+                UploadTarget(
+                    self._services.access.repository_id, self._source_id, begin.backup_id, attempt
+                ),
+                self._upload_settings(begin),
+                self._services.access.store,
+                self._journal,
+                known,
+                self._services.reporter,
+                self._services.cancel,
+            )
+            try:
+                with self._volume.send(
+                    snapshot, parent.local if parent else None, begin.options
+                ) as send:
+                    facts = upload.run(send)
+            except SendAgainError as error:
+                self._services.reporter.warn(f"the stream is sent again: {error}")
+                reason = error
+                stored = self._journal.read()
+                known = stored.chunks if stored is not None else {}
+                continue
+            self._reused_bytes = upload.reused_bytes
+            self._require_identity(facts, snapshot)
+            return facts
+        raise SendError(f"the stream was sent {_SENDS} times in vain: {reason}")
+
+    def _upload_settings(self, begin: UploadBegin) -> UploadSettings:
+        return replace(self._job.upload, chunk_size_bytes=begin.chunk_size_bytes)
+
+    def _require_identity(self, facts: StreamFacts, snapshot: Subvolume) -> None:
+        parent = self._plan.parent
+        expected = StreamIdentity(
+            snapshot.stream_uuid,
+            snapshot.ctransid,
+            parent.local.stream_uuid if parent else None,
+            parent.local.ctransid if parent else None,
+        )
+        if facts.identity != expected:
+            raise SendError(
+                f"the stream says it is {facts.identity.uuid} at {facts.identity.transid}, but the "
+                f"snapshot is {expected.uuid} at {expected.transid}: it changed while it was sent",
+            )
+
+    def _publish(
+        self, commit: Commit, snapshot: Subvolume, begin: UploadBegin, facts: StreamFacts
+    ) -> Manifest:
+        self._services.reporter.activity("committing")
+        with self._services.state.temporary() as out:
+            index, totals = commit.index(out)
+            if totals.raw_size_bytes != facts.size_bytes:
+                raise IntegrityError("the index does not cover the stream that was sent")
+            commit.require_chunks()
+            kernel, progs = self._services.btrfs.versions()
+            parent = self._plan.parent
+            manifest = Manifest(
+                program=PROGRAM,
+                source_id=self._source_id,
+                backup_id=begin.backup_id,
+                kind=begin.backup_id.kind,
+                parent=begin.parent,
+                parent_manifest_sha256_hex=parent.entry.manifest_sha256_hex if parent else None,
+                snapshot=_snapshot_facts(snapshot),
+                stream=facts.identity,
+                protocol=facts.protocol,
+                compressed_data=begin.options.compressed_data,
+                kernel=kernel,
+                progs=progs,
+                raw_size_bytes=facts.size_bytes,
+                stored_size_bytes=totals.stored_size_bytes,
+                chunk_count=totals.chunk_count,
+                chunk_size_bytes=begin.chunk_size_bytes,
+                index=index,
+                catalog=None,
+                requests=self._requests(),
+                started=begin.started,
+                finished=self._services.clock(),
+                data_class=self._store.storage_class(Role.DATA),
+                metadata_class=self._store.storage_class(Role.METADATA),
+            )
+            commit.publish(manifest, out, self._seen.facts.source.uuid)
+        return manifest
+
+    def _requests(self) -> dict[str, int]:
+        return {
+            kind: count - self._requests_before.get(kind, 0)
+            for kind, count in self._store.request_counts().items()
+        }
+
+
+def _snapshot_facts(snapshot: Subvolume) -> SnapshotFacts:
+    return SnapshotFacts(
+        name=snapshot.path.rpartition("/")[2],
+        uuid=snapshot.uuid,
+        parent_uuid=snapshot.parent_uuid,
+        received_uuid=snapshot.received_uuid,
+        ctransid=snapshot.ctransid,
+        otime=snapshot.otime,
+    )

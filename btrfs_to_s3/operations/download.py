@@ -1,0 +1,164 @@
+"""Chunks become the stream again: download ahead, check, decode, check, hand over (design §4).
+
+Threads: one feeder, ``concurrency`` downloaders, one writer. Memory: ``(concurrency + 2)`` parts
+and a few frames; never the size of a chunk or of the stream. The sink gets no byte whose part did
+not have the SHA-256 that the index records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from btrfs_to_s3.errors import IntegrityError
+from btrfs_to_s3.format.trailer import Trailer, decode_trailer
+from btrfs_to_s3.stream.chunks import ChunkDecoder
+from btrfs_to_s3.stream.commands import StreamFacts, StreamInspector
+from btrfs_to_s3.stream.pump import Channel, OrderedPool, Pump
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from btrfs_to_s3.model.backup import ChunkRecord, Manifest
+    from btrfs_to_s3.ports import Cancellation, ObjectStore, Reporter
+
+_DECODED_BLOCKS = 4
+"""Raw frames that may wait for the sink."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PartRequest:
+    """One ranged GET."""
+
+    chunk: ChunkRecord
+    number: int
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _FetchedPart:
+    """A part whose digest was checked."""
+
+    request: _PartRequest
+    data: bytes
+
+
+class Download:
+    """One pass over a backup's chunks into ``sink``. ``run`` once.
+
+    ``sink`` is called on one thread with raw bytes in order. ``unblock`` ends a sink that hangs;
+    it is called when the transfer is cancelled.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        chunks: Iterable[ChunkRecord],
+        store: ObjectStore,
+        repository_id: str,
+        concurrency: int,
+        reporter: Reporter,
+        cancel: Cancellation,
+    ) -> None:
+        self._manifest = manifest
+        self._chunks = chunks
+        self._repository_id = repository_id
+        self._reporter = reporter
+        self._pump = Pump(cancel)
+        self._store = store.bound(self._pump.cancel)
+        self._inspector = StreamInspector(IntegrityError)
+        self._fetched: OrderedPool[_PartRequest, _FetchedPart] = OrderedPool(
+            self._pump, "download", concurrency, self._fetch, concurrency + 1
+        )
+        self._raw: Channel[bytes] = self._pump.channel(_DECODED_BLOCKS)
+
+    def run(self, sink: Callable[[bytes], None], unblock: Callable[[], None]) -> StreamFacts:
+        """Feed the whole verified stream to ``sink``.
+
+        ``IntegrityError`` (with the chunk's key) at the first byte that is not what was stored,
+        ``MissingObjectError``, ``NotReadableYetError``; or whatever the sink raised. That the
+        stream is the manifest's is known before the first byte, that it is whole only when this
+        returns.
+        """
+        self._pump.start("feeder", self._feed)
+        self._pump.start("decoder", self._decode)
+        self._pump.start("writer", lambda: self._write(sink))
+        self._pump.on_cancel(unblock)
+        self._pump.run()
+        self._inspector.finish()
+        return self._inspector.result()
+
+    def _feed(self) -> None:
+        for chunk in self._chunks:
+            last = len(chunk.part_sha256_hex) - 1
+            for number in range(last + 1):
+                self._fetched.submit(_PartRequest(chunk, number, last=number == last))
+        self._fetched.close()
+
+    def _fetch(self, request: _PartRequest) -> _FetchedPart:
+        chunk = request.chunk
+        offset = request.number * chunk.part_size_bytes
+        size = min(chunk.part_size_bytes, chunk.stored_size_bytes - offset)
+        data = self._store.get(
+            chunk.key, offset=offset, size_bytes=size, version_id=chunk.version_id
+        )
+        if hashlib.sha256(data).hexdigest() != chunk.part_sha256_hex[request.number]:
+            raise IntegrityError(
+                f"{chunk.key}: part {request.number + 1} is damaged: it does not have the SHA-256 "
+                "that the index records",
+                key=chunk.key,
+            )
+        return _FetchedPart(request, data)
+
+    def _decode(self) -> None:
+        decoder: ChunkDecoder | None = None
+        for fetched in self._fetched:
+            chunk = fetched.request.chunk
+            if decoder is None:
+                decoder = ChunkDecoder(
+                    chunk.frame_sizes_bytes, chunk.raw_size_bytes, chunk.raw_sha256_hex, chunk.key
+                )
+            for raw in decoder.update(fetched.data):
+                self._raw.put(raw)
+            if fetched.request.last:
+                decoder.finish()
+                self._check_place(chunk, decoder.result())
+                decoder = None
+            self._reporter.advance(0, len(fetched.data), int(fetched.request.last))
+        self._raw.close()
+
+    def _check_place(self, chunk: ChunkRecord, trailer: bytes) -> None:
+        found = decode_trailer(trailer, chunk.key)
+        expected = Trailer(
+            repository_id=self._repository_id,
+            backup_id=str(self._manifest.backup_id),
+            name=self._manifest.snapshot.name or found.name,
+            number=chunk.number,
+            raw_offset=chunk.raw_offset,
+            raw_size_bytes=chunk.raw_size_bytes,
+            raw_sha256_hex=chunk.raw_sha256_hex,
+        )
+        if found != expected:
+            raise IntegrityError(
+                f"{chunk.key} belongs to another place than the index says", key=chunk.key
+            )
+
+    def _write(self, sink: Callable[[bytes], None]) -> None:
+        checked = False
+        for raw in self._raw:
+            self._inspector.update(raw)
+            if not checked:
+                self._require_identity(self._inspector.result())
+                checked = True
+            sink(raw)
+            self._reporter.advance(len(raw), 0, 0)
+
+    def _require_identity(self, facts: StreamFacts) -> None:
+        """The first frame always holds the whole first command: it is far below 4 MiB."""
+        manifest = self._manifest
+        names = {facts.name, manifest.snapshot.name or facts.name}
+        if facts.identity != manifest.stream or len(names) > 1:
+            raise IntegrityError(
+                f"the stream of {manifest.backup_id} is not the one its manifest describes"
+            )

@@ -1,0 +1,120 @@
+"""A backup run: every source gets its turn, whatever became of the one before (guarantee 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from btrfs_to_s3.errors import BtrfsToS3Error, InterruptedRunError, RepositoryError
+from btrfs_to_s3.operations.backup import SourceBackup
+from btrfs_to_s3.operations.leftovers import give_up_upload
+from btrfs_to_s3.operations.observe import SourceWishes, observe, open_upload_journal
+from btrfs_to_s3.plan.backup import Decision, plan_backup
+from btrfs_to_s3.plan.facts import BackupWishes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from btrfs_to_s3.model.backup import Head
+    from btrfs_to_s3.model.identity import SourceId
+    from btrfs_to_s3.model.policy import ChainPolicy
+    from btrfs_to_s3.operations.backup import BackupJob, BackupResult
+    from btrfs_to_s3.operations.services import Services
+    from btrfs_to_s3.plan.backup import BackupPlan
+
+
+@dataclass(frozen=True, slots=True)
+class BackupOptions:
+    """What the person asked for, the same for every source of the run."""
+
+    full: bool = False
+    force: bool = False
+    restart: bool = False
+    adopt: SourceId | None = None
+    new: bool = False
+    snapshot: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceJob:
+    """One source: what to do with it, under which chain policy, with which services."""
+
+    backup: BackupJob
+    chain: ChainPolicy
+    services: Services
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOutcome:
+    """What became of one source: a plan, and what carrying it out gave; or why not."""
+
+    label: str
+    path: Path
+    source_id: SourceId | None = None
+    plan: BackupPlan | None = None
+    result: BackupResult | None = None
+    error: BtrfsToS3Error | None = None
+
+
+def plan_sources(
+    jobs: Sequence[SourceJob], options: BackupOptions, heads: Callable[[], list[Head]]
+) -> list[SourceOutcome]:
+    """What ``run_sources`` would do. Writes nothing, locally or remotely."""
+    return [_guarded(job, options, heads, execute=False) for job in jobs]
+
+
+def run_sources(
+    jobs: Sequence[SourceJob], options: BackupOptions, heads: Callable[[], list[Head]]
+) -> list[SourceOutcome]:
+    """Back up every source; a source's own failure is its outcome and ends nothing else.
+
+    A repository that cannot be used, and an interruption, end the run: the outcomes so far are
+    returned, the last with that error, and the sources behind it are not listed.
+    """
+    outcomes: list[SourceOutcome] = []
+    for job in jobs:
+        outcomes.append(_guarded(job, options, heads, execute=True))
+        if isinstance(outcomes[-1].error, RepositoryError | InterruptedRunError):
+            break
+    return outcomes
+
+
+def _guarded(
+    job: SourceJob, options: BackupOptions, heads: Callable[[], list[Head]], *, execute: bool
+) -> SourceOutcome:
+    try:
+        return _one(job, options, heads, execute=execute)
+    except BtrfsToS3Error as error:
+        return SourceOutcome(job.backup.label, job.backup.path, error=error)
+
+
+def _one(
+    job: SourceJob, options: BackupOptions, heads: Callable[[], list[Head]], *, execute: bool
+) -> SourceOutcome:
+    services, backup = job.services, job.backup
+    with services.btrfs.open(backup.path, writable=execute and options.snapshot is None) as volume:
+        wanted = SourceWishes(backup.path, backup.label, options.adopt, options.new)
+        seen = observe(services, volume, wanted, heads())
+        if execute:
+            services.access.keep_rebuilt_heads()
+        given = None if options.snapshot is None else volume.subvolume_at(options.snapshot)
+        wishes = BackupWishes(options.full, options.force, options.restart, given, job.chain)
+        plan = plan_backup(seen.facts, wishes, services.clock())
+        for path in seen.nested:
+            services.reporter.warn(
+                f"{backup.label}: the subvolume {path} inside it will not be in the backup; "
+                "back it up as a source of its own"
+            )
+        outcome = SourceOutcome(backup.label, backup.path, seen.source_id, plan)
+        if not execute:
+            return outcome
+        if plan.refusal is not None:
+            raise plan.refusal.as_error()
+        if plan.discard_journal and seen.source_id is not None:
+            journal = open_upload_journal(services, seen.source_id)
+            give_up_upload(services.access.store, volume, journal, seen.source_id, seen.facts)
+        if plan.decision is Decision.SKIP:
+            return outcome
+        result = SourceBackup(services, volume, backup, seen, plan).run()
+    return SourceOutcome(backup.label, backup.path, result.source_id, plan, result)

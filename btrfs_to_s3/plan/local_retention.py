@@ -1,0 +1,112 @@
+"""Which of this program's local snapshots of a source may go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from btrfs_to_s3.plan.keep import Dated, kept_by_rules
+from btrfs_to_s3.plan.parents import stands_for, valid_parents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from btrfs_to_s3.model.backup import Head
+    from btrfs_to_s3.model.policy import KeepPolicy
+    from btrfs_to_s3.model.subvolume import Subvolume
+    from btrfs_to_s3.plan.parents import ReceivedRecords
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFacts:
+    """A source's snapshots as they were observed.
+
+    ``snapshots`` are the subvolumes in the directory where this program keeps its own. ``heads``
+    are this source's in *every* repository: do not plan while one cannot be read. ``protected``
+    names subvolumes to keep, with the reason: those of open journals, of every repository.
+    """
+
+    source: Subvolume
+    snapshots: tuple[Subvolume, ...]
+    heads: tuple[Head, ...]
+    received: ReceivedRecords
+    protected: Mapping[UUID, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalLine:
+    """One snapshot: kept for these reasons, or removed for this one."""
+
+    snapshot: Subvolume
+    keep: bool
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPrunePlan:
+    """The source's own snapshots, oldest first. Anything else in the directory is left alone."""
+
+    lines: tuple[LocalLine, ...]
+
+    @property
+    def removals(self) -> tuple[Subvolume, ...]:
+        """The snapshots to delete."""
+        return tuple(line.snapshot for line in self.lines if not line.keep)
+
+
+def plan_local_prune(facts: LocalFacts, policy: KeepPolicy, now: datetime) -> LocalPrunePlan:
+    """Decide for each of the source's snapshots whether it stays."""
+    ours = sorted(_ours(facts), key=lambda snapshot: snapshot.id)
+    reasons = _needed(facts)
+    dated = [Dated(snapshot.uuid, snapshot.otime, snapshot.id) for snapshot in ours]
+    for uuid, rules in kept_by_rules(dated, policy, now).items():
+        reasons[uuid] = (*reasons.get(uuid, ()), *rules)
+    gone = ("no rule keeps it and no repository needs it",)
+    return LocalPrunePlan(
+        tuple(
+            LocalLine(snapshot, snapshot.uuid in reasons, reasons.get(snapshot.uuid, gone))
+            for snapshot in ours
+        )
+    )
+
+
+def _ours(facts: LocalFacts) -> Iterable[Subvolume]:
+    """Read-only snapshots in our directory that are of the source, or that a backup was made of.
+
+    Not one of another source, not a writable one, not what a person put there.
+    """
+    stored = {entry.snapshot_uuid for head in facts.heads for entry in head.backups}
+    for snapshot in facts.snapshots:
+        of_source = snapshot.parent_uuid == facts.source.uuid or snapshot.uuid in stored
+        if snapshot.readonly and of_source and snapshot.uuid != facts.source.uuid:
+            yield snapshot
+
+
+def _needed(facts: LocalFacts) -> dict[UUID, tuple[str, ...]]:
+    """What the next increment of each repository builds on, and what the caller protects."""
+    needed: dict[UUID, tuple[str, ...]] = {
+        uuid: (reason,) for uuid, reason in facts.protected.items()
+    }
+    for head in facts.heads:
+        for snapshot in _bases(head, facts.snapshots, facts.received):
+            reason = f"the next increment of {head.source_id} builds on it"
+            before = needed.get(snapshot.uuid, ())
+            needed[snapshot.uuid] = before if reason in before else (*before, reason)
+    return needed
+
+
+def _bases(
+    head: Head, snapshots: Sequence[Subvolume], received: ReceivedRecords
+) -> Iterable[Subvolume]:
+    """The newest valid parent, and the newest backup's snapshot even where it is not valid now.
+
+    The received journal is a cache: losing it must not cost the snapshot it vouched for.
+    """
+    parents = valid_parents(head, snapshots, received)
+    if parents:
+        yield parents[0].local
+    newest = head.newest
+    if newest is not None:
+        yield from (snapshot for snapshot in snapshots if stands_for(snapshot, newest))

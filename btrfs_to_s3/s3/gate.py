@@ -1,0 +1,179 @@
+"""The outage gate: when the service is away, every worker waits and one probes.
+
+Closed is the normal state. ``threshold`` failures in a row, over all workers, open the gate.
+While it is open one worker at a time goes through as the probe, at growing intervals; the
+others wait. A probe that is answered (an error about the request itself is an answer) closes the
+gate. After ``patience_s`` the waiting calls get None from ``enter`` and end with the last
+error; a call that begins later may still try once, so a service that came back is noticed.
+
+Nothing blocks on a lock while waiting: waiters sleep on their own ``Cancellation`` in short
+slices and look again, so a missed wake-up or a lost probe cannot hang them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from btrfs_to_s3.ports import Cancellation
+
+_log = logging.getLogger(__name__)
+_SLICE_S: Final = 1.0
+"""How often a waiter looks again: the longest delay between recovery and resumption."""
+
+
+class Pass(Enum):
+    """How an attempt went through the gate."""
+
+    NORMAL = "normal"
+    PROBE = "probe"
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """``threshold`` failures in a row open; probes wait ``probe_base_s`` doubling to the cap.
+
+    ``first_patience_s`` holds until the service has answered once: a mistyped endpoint must not
+    look like an outage of an hour.
+    """
+
+    threshold: int = 5
+    probe_base_s: float = 1.0
+    probe_cap_s: float = 60.0
+    patience_s: float = 3600.0
+    first_patience_s: float = 120.0
+
+
+class OutageGate:
+    """One per client, shared by all its workers. Thread-safe."""
+
+    __slots__ = (
+        "_clock",
+        "_ever_answered",
+        "_failures",
+        "_last_error",
+        "_lock",
+        "_next_probe",
+        "_opened",
+        "_probes",
+        "_probing",
+        "_random",
+        "_settings",
+    )
+
+    def __init__(
+        self,
+        settings: GateSettings,
+        *,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._random = random
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._ever_answered = False
+        self._last_error: Exception | None = None
+        self._opened: float | None = None
+        self._probes = 0
+        self._probing = False
+        self._next_probe = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether attempts are held back now."""
+        with self._lock:
+            return self._opened is not None
+
+    @property
+    def last_error(self) -> Exception | None:
+        """The failure seen last, by any worker."""
+        with self._lock:
+            return self._last_error
+
+    def open_for_s(self) -> float:
+        """For how long the gate has been open; 0 when it is closed."""
+        with self._lock:
+            return 0.0 if self._opened is None else self._clock() - self._opened
+
+    def enter(self, cancel: Cancellation, *, fresh: bool) -> Pass | None:
+        """Wait until this attempt may be made; None when the patience is over.
+
+        ``fresh`` says that the call has not failed yet: a fresh call that begins after the
+        patience was used up may still probe once. Every pass must be followed by exactly one
+        ``answered``, ``failed`` or ``abandoned``. A wait that ``cancel`` ends gives None too.
+        """
+        arrived = self._clock()
+        while True:
+            with self._lock:
+                if self._opened is None:
+                    return Pass.NORMAL
+                now = self._clock()
+                end = self._opened + self._patience_s()
+                if now >= end and not (fresh and arrived >= end):
+                    return None
+                if not self._probing and (now >= end or now >= self._next_probe):
+                    self._probing = True
+                    return Pass.PROBE
+                pause = _SLICE_S
+                if not self._probing:
+                    pause = min(pause, self._next_probe - now)
+            if cancel.wait(pause):
+                return None
+
+    def answered(self, passed: Pass) -> None:
+        """The service answered, well or with an error about the request itself."""
+        with self._lock:
+            if passed is Pass.PROBE:
+                self._probing = False
+            if self._opened is not None:
+                _log.warning("the service answers again after %.0f s", self._clock() - self._opened)
+            self._ever_answered = True
+            self._failures = 0
+            self._opened = None
+            self._probes = 0
+
+    def failed(self, passed: Pass, error: Exception) -> None:
+        """The service could not be reached or refused to work."""
+        with self._lock:
+            self._last_error = error
+            if passed is Pass.PROBE:
+                self._probing = False
+            if self._opened is None:
+                self._failures += 1
+                if self._failures >= self._settings.threshold:
+                    _log.warning("no usable answer %d times in a row: %s", self._failures, error)
+                    self._opened = self._clock()
+                    self._probes = 0
+                    self._plan_probe()
+            elif passed is Pass.PROBE:
+                self._plan_probe()
+            # Else it was under way when the gate opened, and tells nothing new.
+
+    def abandoned(self, passed: Pass) -> None:
+        """The attempt ended without telling anything of the service (interrupted, a bug)."""
+        with self._lock:
+            if passed is Pass.PROBE:
+                self._probing = False
+
+    def _patience_s(self) -> float:
+        settings = self._settings
+        if self._ever_answered:
+            return settings.patience_s
+        return min(settings.patience_s, settings.first_patience_s)
+
+    def _plan_probe(self) -> None:
+        longest = min(
+            self._settings.probe_cap_s, self._settings.probe_base_s * 2 ** min(self._probes, 30)
+        )
+        # Half fixed, half random: many hosts after one outage must not probe in step, and no
+        # probe follows another at once.
+        self._next_probe = self._clock() + longest * (0.5 + 0.5 * self._random())
+        self._probes += 1

@@ -1,0 +1,171 @@
+"""Configuration to adapters to operations: the one place that knows them all."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
+
+from btrfs_to_s3.btrfs.local import LocalBtrfs
+from btrfs_to_s3.host.identity import host_id, host_name
+from btrfs_to_s3.host.lock import RunLock
+from btrfs_to_s3.host.memory import affordable_concurrency, available_memory_bytes
+from btrfs_to_s3.host.state import LocalStateDirectory, repository_key, state_root
+from btrfs_to_s3.operations.backup import BackupJob
+from btrfs_to_s3.operations.repository import Host, RepositoryAccess
+from btrfs_to_s3.operations.run import SourceJob
+from btrfs_to_s3.operations.services import Services
+from btrfs_to_s3.operations.upload import UploadSettings
+from btrfs_to_s3.s3 import Limits, S3Settings, S3Store
+from btrfs_to_s3.s3 import capabilities as s3_capabilities
+from btrfs_to_s3.s3.gate import GateSettings
+from btrfs_to_s3.s3.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from btrfs_to_s3.config.effective import Config, SourceConfig, SourcePolicy
+    from btrfs_to_s3.ports import Cancellation, Reporter
+
+_CONSTANT_BYTES = 96 * 1024 * 1024
+"""Memory beside the parts in flight: the interpreter, boto3, blocks and frames."""
+_CAPABILITIES = ("capabilities", "service")
+
+
+class Application:
+    """One repository and this machine, for one command. A context manager."""
+
+    def __init__(
+        self, config: Config, environ: Mapping[str, str], cancel: Cancellation, reporter: Reporter
+    ) -> None:
+        self.config = config
+        self._cancel = cancel
+        self._reporter = reporter
+        url = config.required_repository()
+        endpoint = (
+            config.endpoint_url
+            or environ.get("AWS_ENDPOINT_URL_S3")
+            or environ.get("AWS_ENDPOINT_URL")
+        )
+        root = state_root(config.state_dir, environ)
+        self.state = LocalStateDirectory(root, repository_key(str(url), endpoint), reporter.warn)
+        self.host = Host(host_id(root), host_name(config.host), f"pid {os.getpid()}")
+        self.concurrency = self._affordable_concurrency()
+        known = self.state.recall(*_CAPABILITIES)
+        self.store = S3Store.open(
+            self._s3_settings(),
+            self._limits(),
+            capabilities=s3_capabilities.decode(known) if known else None,
+        ).bound(cancel)
+        self._known = known
+        self.access = RepositoryAccess(self.store, self.state, self.host, reporter, utc_now)
+        self._exit = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._exit.callback(self.store.close)
+        self._exit.callback(self._remember_capabilities)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._exit.close()
+
+    def lock(self) -> RunLock:
+        """The lock of runs that write to the repository; ``LockedError`` on entering."""
+        return RunLock(self.state.directory)
+
+    def restore_lock(self, filesystem: str) -> RunLock:
+        """The lock of restores to one filesystem: a backup under way does not stop them."""
+        return RunLock(self.state.directory / f"restore-{filesystem}")
+
+    def services(self, policy: SourcePolicy | None = None) -> Services:
+        """What operations need; with a source's policy, its storage class and snapshot place.
+
+        A source's services are to be asked for after the repository was opened or created.
+        """
+        access = self.access
+        if policy is not None:
+            access = access.using(self.store.for_data_class(policy.storage_class))
+        return Services(
+            access=access,
+            btrfs=LocalBtrfs((policy or self.config.policy).snapshot_directory),
+            state=self.state,
+            reporter=self._reporter,
+            cancel=self._cancel,
+            clock=utc_now,
+        )
+
+    def job(self, source: SourceConfig) -> SourceJob:
+        """One configured source as a job."""
+        policy = source.policy
+        return SourceJob(
+            BackupJob(
+                path=source.path,
+                label=source.label,
+                send_protocol=policy.send_protocol.value,
+                upload=UploadSettings(
+                    chunk_size_bytes=policy.chunk_size_bytes,
+                    part_size_bytes=self.config.part_size_bytes,
+                    compression_level=policy.compression_level,
+                    compression_threads=self.config.compression_threads,
+                    concurrency=self.concurrency,
+                ),
+            ),
+            policy.chain,
+            self.services(policy),
+        )
+
+    def _affordable_concurrency(self) -> int:
+        affordable = affordable_concurrency(
+            self.config.concurrency,
+            self.config.part_size_bytes,
+            _CONSTANT_BYTES,
+            available_memory_bytes(),
+        )
+        if affordable.reason is not None:
+            self._reporter.warn(affordable.reason)
+        return affordable.concurrency
+
+    def _s3_settings(self) -> S3Settings:
+        config, url = self.config, self.config.required_repository()
+        return S3Settings(
+            bucket=url.bucket,
+            prefix=url.prefix,
+            endpoint_url=config.endpoint_url,
+            region=config.region,
+            profile=config.profile,
+            addressing=config.addressing.value,
+            ca_bundle=None if config.ca_bundle is None else str(config.ca_bundle),
+            sse=config.sse.value,
+            sse_kms_key_id=config.sse_kms_key_id,
+            data_class=config.policy.storage_class,
+            metadata_class=config.metadata_class,
+            connect_timeout_s=config.connect_timeout.total_seconds(),
+            read_timeout_s=config.read_timeout.total_seconds(),
+            max_pool=config.concurrency + 4,
+        )
+
+    def _limits(self) -> Limits:
+        config = self.config
+        return Limits(
+            retry=RetryPolicy(attempts=config.retry_attempts),
+            gate=GateSettings(patience_s=config.outage_patience.total_seconds()),
+            upload_bytes_per_s=config.bandwidth_bytes_per_s,
+            download_bytes_per_s=config.bandwidth_bytes_per_s,
+        )
+
+    def _remember_capabilities(self) -> None:
+        found = self.store.capabilities
+        if found is not None and self._known is None:
+            self.state.remember(*_CAPABILITIES, s3_capabilities.encode(found))
+
+
+def utc_now() -> datetime:
+    """The wall clock, aware, in UTC."""
+    return datetime.now(UTC)
