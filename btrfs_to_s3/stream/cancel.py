@@ -69,5 +69,5 @@ class DeadlineCancellation:
     def wait(self, timeout_s: float) -> bool:
         """Sleep up to ``timeout_s``; True when the time is up."""
         left_s = max(0.0, self._deadline - time.monotonic())
-        time.sleep(min(timeout_s, left_s))
+        time.sleep(max(0.0, min(timeout_s, left_s)))
         return self.is_set()

@@ -1,0 +1,1 @@
+"""Locks, journals, identity, signals."""
