@@ -94,8 +94,9 @@ class SourceBackup:
             self._plan.estimate_bytes,
         )
         try:
-            self._ensure_source()
+            # Journalled first: the record's source id must be found again after a crash.
             snapshot, begin = self._resume() if resumed else self._begin()
+            self._ensure_source()
             known = self._known_chunks(begin)
             sealed = self._sealed(known)
             commit = Commit(

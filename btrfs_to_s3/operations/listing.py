@@ -1,0 +1,123 @@
+"""What the repository holds: from the heads alone, and one backup's manifest on demand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from btrfs_to_s3.errors import IntegrityError, UsageError
+from btrfs_to_s3.model.identity import BackupId
+from btrfs_to_s3.plan.address import parse_address, resolve_source, select
+from btrfs_to_s3.plan.chain import chain_of
+
+if TYPE_CHECKING:
+    from btrfs_to_s3.model.backup import Head, HeadEntry, Manifest
+    from btrfs_to_s3.model.identity import SourceId
+    from btrfs_to_s3.operations.services import Services
+    from btrfs_to_s3.plan.address import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A source whose head cannot be relied on."""
+
+    source_id: SourceId
+    error: IntegrityError
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The heads that could be read, by host and label, and the sources whose could not."""
+
+    heads: tuple[Head, ...]
+    unreadable: tuple[Unreadable, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownBackup:
+    """A backup with all that is known of it; ``chain`` has the full one first, itself last."""
+
+    head: Head
+    entry: HeadEntry
+    chain: tuple[HeadEntry, ...]
+    manifest: Manifest
+
+
+def read_heads(services: Services) -> Listing:
+    """Every source's head; one that is damaged does not hide the others."""
+    heads: list[Head] = []
+    unreadable: list[Unreadable] = []
+    for source_id in services.access.source_ids():
+        try:
+            head = services.access.head(source_id)
+        except IntegrityError as error:
+            unreadable.append(Unreadable(source_id, error))
+            continue
+        if head is not None:
+            heads.append(head)
+    heads.sort(key=lambda head: (head.host_name, head.source_id))
+    return Listing(tuple(heads), tuple(unreadable))
+
+
+def list_backups(services: Services, source: str | None) -> Listing:
+    """All sources, or the one that ``[HOST/]SOURCE`` names."""
+    listing = read_heads(services)
+    if source is None:
+        return listing
+    address = parse_address(source)
+    if "@" in source:
+        raise UsageError(
+            f"{source!r} names a backup, not a source",
+            hint=f"'btrfs-to-s3 show {source}' shows one backup",
+        )
+    return Listing((_resolve(services, listing, address),), ())
+
+
+def find_backup(services: Services, text: str) -> tuple[Head, HeadEntry]:
+    """The backup that ``[HOST/]SOURCE[@WHEN]`` or a backup id names."""
+    listing = read_heads(services)
+    by_id = [
+        (head, entry)
+        for head in listing.heads
+        for entry in head.backups
+        if str(entry.backup_id) == text
+    ]
+    if len(by_id) == 1:
+        return by_id[0]
+    if by_id or _is_backup_id(text):
+        known = ", ".join(f"{head.source_id}@{text}" for head, _ in by_id)
+        raise UsageError(
+            f"{text!r} is {'a backup of more than one source' if by_id else 'no live backup'}",
+            hint=f"name one: {known}" if by_id else "'btrfs-to-s3 list' shows those there are",
+        )
+    address = parse_address(text)
+    if address.path is not None:
+        raise UsageError(
+            f"{text!r} names a path inside a backup", hint="leave out what follows the ':'"
+        )
+    head = _resolve(services, listing, address)
+    return head, select(head, address.when)
+
+
+def show_backup(services: Services, text: str) -> ShownBackup:
+    """One backup with its chain and manifest."""
+    head, entry = find_backup(services, text)
+    chain = chain_of(head, entry.backup_id)
+    manifest = services.access.manifest(head.source_id, entry)
+    return ShownBackup(head, entry, chain, manifest)
+
+
+def _resolve(services: Services, listing: Listing, address: Address) -> Head:
+    """The head that the address names; a damaged one that it may mean is no "not found"."""
+    for damaged in listing.unreadable:
+        if address.source in (str(damaged.source_id), damaged.source_id.label):
+            raise damaged.error
+    return resolve_source(listing.heads, address, services.access.host.host_name)
+
+
+def _is_backup_id(text: str) -> bool:
+    try:
+        BackupId.parse(text)
+    except UsageError:
+        return False
+    return True
