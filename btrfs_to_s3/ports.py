@@ -195,7 +195,10 @@ class Volume(Protocol):
         """
 
     def subvolumes(self) -> Sequence[Subvolume]:
-        """Every subvolume, fresh from the kernel."""
+        """Every subvolume, fresh from the kernel.
+
+        A live subvolume's ctransid is that of the last commit: ``sync`` first to compare it.
+        """
 
     def nested(self, source: Subvolume) -> Sequence[str]:
         """Paths, relative to ``source``, of subvolumes inside it that a snapshot will not hold."""
@@ -223,7 +226,10 @@ class Volume(Protocol):
     def send(
         self, snapshot: Subvolume, parent: Subvolume | None, options: SendOptions
     ) -> SendStream:
-        """Start ``btrfs send``; the caller uses it as a context manager."""
+        """Start ``btrfs send``; the caller uses it as a context manager.
+
+        The process dies with the thread that starts it: start it in one that outlives the stream.
+        """
 
     def relative_path(self, directory: Path) -> str:
         """A directory the user sees as a path below the top level (empty for the top level)."""
@@ -232,7 +238,10 @@ class Volume(Protocol):
         """Whether a directory (a path the user sees) already has an entry of this name."""
 
     def receive(self, directory: Path) -> ReceiveSink:
-        """Start ``btrfs receive`` into a directory the user sees."""
+        """Start ``btrfs receive`` into a directory the user sees.
+
+        The process dies with the thread that starts it: start it in one that outlives the stream.
+        """
 
     def received_in(self, directory: Path, name: str) -> Subvolume | None:
         """The subvolume of that name in a directory, as the kernel sees it now, or None."""

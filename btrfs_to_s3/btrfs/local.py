@@ -54,7 +54,9 @@ class LocalBtrfs:
                     "in a systemd unit, see ReadWritePaths=",
                     path=path,
                 )
-            mount = PrivateMount.of(place.mount, place.fsid, writable=writable)
+            mount = PrivateMount.of(
+                place.mount, place.fsid, writable=writable, program=self._program
+            )
             return BtrfsVolume(mount, place.fsid, self._snapshot_directory, self._program)
 
     def best_send_options(self, protocol: str) -> SendOptions:

@@ -2,15 +2,17 @@
 
 The mount lives in a mount namespace of its own, held by one small process::
 
-    unshare --mount --propagation slave  sh -c "mount a tmpfs, mount subvolid=5 in it, exec cat"
+    unshare --mount --propagation private  sh -c "mount a tmpfs, mount subvolid=5 in it, exec cat"
 
 It is therefore in nobody's mount table, never propagates, and ends with that process: ``cat``
 ends when its stdin does, that is on ``close`` or when this program dies, even by SIGKILL. Nothing
 has to be swept up and nothing can be busy. This program reaches the mount through
-``/proc/<holder>/root`` (proc(5)), commands through ``nsenter --mount``. Propagation is ``slave``
-(mount_namespaces(7)) so that an unmount on the host reaches the namespace too. The mount point lies
-in a fresh tmpfs under a random name because btrfs-progs finds a mount by the longest matching path
-in /proc/self/mounts and would be misled by other entries.
+``/proc/<holder>/root`` (proc(5)), commands through ``nsenter --mount``.
+
+A new namespace is a copy (mount_namespaces(7)) and would keep every other mounted filesystem in
+use: a disk unmounted meanwhile would not be released. So the copy is stripped first of all mounts
+that btrfs-progs does not need. The mount point lies in a fresh tmpfs under a random name because
+btrfs-progs finds a mount by the longest matching path in /proc/self/mounts.
 """
 
 from __future__ import annotations
@@ -20,13 +22,13 @@ import os
 import re
 import stat
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from btrfs_to_s3.btrfs import ioctl
-from btrfs_to_s3.btrfs.process import environment, find_program
+from btrfs_to_s3.btrfs.mountinfo import MountEntry, dispensable, mounts
+from btrfs_to_s3.btrfs.process import environment, find_program, search
 from btrfs_to_s3.errors import SourceError
 
 if TYPE_CHECKING:
@@ -36,51 +38,20 @@ if TYPE_CHECKING:
 _CAP_SYS_ADMIN: Final = 21
 _ANCHORS: Final = ("/mnt", "/media", "/srv", "/tmp")  # noqa: S108 - only covered by a tmpfs
 _HOLD: Final = """
+echo entered && read -r _ &&
 mount -n -t tmpfs -o size=64k,mode=0700 btrfs-to-s3 "$1" &&
 mkdir "$1/$2" &&
 mount -n -t btrfs -o "$3" -- "$4" "$1/$2" &&
 echo mounted && exec cat >/dev/null
 """
+_NEEDED: Final = (
+    *("/proc", "/sys", "/dev", "/etc", "/nix/store", "/gnu/store"),
+    *(f"{base}/{name}" for base in ("", "/usr", "/usr/local") for name in ("bin", "sbin")),
+    *(f"{base}/{name}" for base in ("", "/usr", "/usr/local") for name in ("lib", "lib64")),
+)
+"""Where btrfs, nsenter and the libraries of both are found; links are followed."""
 _STOP_TIMEOUT_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class MountEntry:
-    """The mount that holds an open file: a line of /proc/self/mountinfo (proc(5))."""
-
-    mount_point: str
-    filesystem: str
-    device: str
-    readonly: bool
-    filesystem_readonly: bool
-
-
-def mount_of(fd: int) -> MountEntry:
-    """The mount through which ``fd`` was opened, found by its mount id, not by its path."""
-    fields = Path(f"/proc/self/fdinfo/{fd}").read_text().split()
-    mount_id = fields[fields.index("mnt_id:") + 1]
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        left, _, right = line.decode(errors="surrogateescape").partition(" - ")
-        mount = left.split(" ")
-        if mount[0] == mount_id:
-            filesystem, device, options = right.split(" ")[:3]
-            return MountEntry(
-                mount_point=_unescape(mount[4]),
-                filesystem=filesystem,
-                device=_unescape(device),
-                readonly="ro" in mount[5].split(","),
-                filesystem_readonly="ro" in options.split(","),
-            )
-    raise SourceError(
-        "the mount of a directory is not in /proc/self/mountinfo",
-        hint="it was unmounted lazily, or lies outside this process's root: mount it again",
-        mount_id=mount_id,
-    )
-
-
-def _unescape(text: str) -> str:
-    """Undo mountinfo's octal escapes (space, tab, newline, backslash)."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+_STRIP_TIMEOUT_S: Final = 10.0
 
 
 def require_privilege() -> None:
@@ -124,8 +95,11 @@ class PrivateMount:
         self.fd = fd
 
     @classmethod
-    def of(cls, entry: MountEntry, fsid: UUID, *, writable: bool) -> Self:
-        """Mount the filesystem's top level; ``SourceError`` with mount's complaint if it fails."""
+    def of(cls, entry: MountEntry, fsid: UUID, *, writable: bool, program: str) -> Self:
+        """Mount the filesystem's top level; ``SourceError`` with mount's complaint if it fails.
+
+        ``program`` is what will be started with ``entering``, a name or a path.
+        """
         find_program("mount", "mount")
         unshare = find_program("unshare", "util-linux")
         anchor = next(os.path.realpath(path) for path in _ANCHORS if Path(path).is_dir())
@@ -134,7 +108,7 @@ class PrivateMount:
         device = _device_of(entry, fsid)
         holder = subprocess.Popen(
             [
-                *(unshare, "--mount", "--propagation", "slave", "--"),
+                *(unshare, "--mount", "--propagation", "private", "--"),
                 *("sh", "-c", _HOLD, "btrfs-to-s3-mount", anchor, name, options, device),
             ],
             stdin=subprocess.PIPE,
@@ -146,6 +120,7 @@ class PrivateMount:
             start_new_session=True,
         )
         try:
+            _strip(holder, [*_NEEDED, str(Path(anchor).parent), *search(program)])
             fd = _enter(holder, f"{anchor}/{name}", device)
             mount = cls(holder, f"{anchor}/{name}", fd)
         except BaseException:
@@ -168,8 +143,7 @@ class PrivateMount:
 
     def entering(self, command: list[str]) -> list[str]:
         """A command that runs ``command`` where the mount is seen."""
-        nsenter = find_program("nsenter", "util-linux")
-        return [nsenter, f"--mount=/proc/{self._holder.pid}/ns/mnt", "--", *command]
+        return _entering(self._holder, command)
 
     def close(self) -> None:
         """End the mount."""
@@ -181,19 +155,51 @@ class PrivateMount:
                 _stop(self._holder)
 
 
+def _entering(holder: subprocess.Popen[bytes], command: list[str]) -> list[str]:
+    nsenter = find_program("nsenter", "util-linux")
+    return [nsenter, f"--mount=/proc/{holder.pid}/ns/mnt", "--", *command]
+
+
+def _strip(holder: subprocess.Popen[bytes], needed: list[str]) -> None:
+    """Drop the mounts of the holder's namespace that nobody needs, then let it go on.
+
+    What cannot be dropped stays in use for as long as the volume is open, which is no error.
+    """
+    _expect(holder, "no mount namespace can be made")
+    points = [entry.mount_point for _, entry in mounts(str(holder.pid))]
+    if dropped := dispensable(points, needed):
+        # No helper, no look at the mount points: one may be an NFS mount without its server.
+        options = ("--no-mtab", "--lazy", "--internal-only", "--no-canonicalize", "--")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                _entering(holder, ["umount", *options, *dropped]),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env=environment(),
+                timeout=_STRIP_TIMEOUT_S,
+                check=False,
+            )
+    if holder.stdin is not None:
+        holder.stdin.write(b"go on\n")
+
+
 def _enter(holder: subprocess.Popen[bytes], path: str, device: str) -> int:
     """Wait until the holder has mounted, and open the mount's root."""
+    _expect(holder, f"the top level of {device} cannot be mounted")
+    return os.open(f"/proc/{holder.pid}/root{path}", os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _expect(holder: subprocess.Popen[bytes], failure: str) -> None:
+    """Wait for the holder's next line; ``SourceError`` with its complaint if it ends instead."""
     if holder.stdout is None or holder.stderr is None:  # pragma: no cover - pipes were asked for
         raise AssertionError
     if not holder.stdout.readline():
         said = holder.stderr.read().decode(errors="replace").strip()
         raise SourceError(
-            f"the top level of {device} cannot be mounted: {said or 'no message'}",
+            f"{failure}: {said or 'no message'}",
             hint="containers need CAP_SYS_ADMIN and the block device; "
             "a systemd unit must allow RestrictNamespaces=mnt and @mount",
-            device=device,
         )
-    return os.open(f"/proc/{holder.pid}/root{path}", os.O_RDONLY | os.O_DIRECTORY)
 
 
 def _stop(holder: subprocess.Popen[bytes]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.btrfs import ioctl
-from btrfs_to_s3.btrfs.mount import MountEntry, mount_of
+from btrfs_to_s3.btrfs.mountinfo import MountEntry, mount_of
 from btrfs_to_s3.errors import SourceError
 
 if TYPE_CHECKING:

@@ -35,14 +35,23 @@ def _search_path() -> str:
     return os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
 
 
+def search(name: str) -> list[str]:
+    """A program's absolute path, in a list that is empty when it is not there.
+
+    Links are kept: busybox goes by the name it is called.
+    """
+    found = shutil.which(name, path=_search_path())
+    return [] if found is None else [os.path.abspath(found)]  # noqa: PTH100 - resolve() follows
+
+
 def find_program(name: str, package: str) -> str:
     """A program's absolute path; ``SourceError`` naming the Debian package when it is missing."""
-    found = shutil.which(name, path=_search_path())
-    if found is None:
+    found = search(name)
+    if not found:
         raise SourceError(
             f"the program {name} was not found", hint=f"apt install {package}", program=name
         )
-    return os.path.abspath(found)  # noqa: PTH100 - links stay: busybox goes by the name it is called
+    return found[0]
 
 
 @cache

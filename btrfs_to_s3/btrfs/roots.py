@@ -24,13 +24,12 @@ _ROOT_BACKREF_KEY: Final = 144
 _UUID_KEY_SUBVOL: Final = 251
 _UUID_KEY_RECEIVED: Final = 252
 
-_ROOT_ITEM_V1 = struct.Struct("<160xQ40xQI")
-"""generation, flags, refs: what every ``struct btrfs_root_item`` has."""
+_ROOT_ITEM_V1 = struct.Struct("<160xQ40xQ")
+"""generation, flags: what every ``struct btrfs_root_item`` has."""
 _ROOT_ITEM_V2 = struct.Struct("<239xQ16s16s16s4Q12xQI")
 """generation_v2, uuid, parent_uuid, received_uuid, c/o/s/rtransid, otime."""
 _ROOT_REF = struct.Struct("<QQH")
 _SUBVOL_RDONLY = 1 << 0
-_SUBVOL_DEAD = 1 << 48
 _NIL = UUID(int=0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -41,7 +40,6 @@ class _RootItem:
 
     generation: int
     readonly: bool
-    dead: bool
     uuid: UUID = _NIL
     parent_uuid: UUID = _NIL
     received_uuid: UUID = _NIL
@@ -62,20 +60,18 @@ class _BackReference:
 
 
 def _parse_root_item(data: bytes) -> _RootItem:
-    generation, flags, refs = _ROOT_ITEM_V1.unpack_from(data)
+    generation, flags = _ROOT_ITEM_V1.unpack_from(data)
     readonly = bool(flags & _SUBVOL_RDONLY)
-    dead = refs == 0 or bool(flags & _SUBVOL_DEAD)
     if len(data) < _ROOT_ITEM_V2.size:
-        return _RootItem(generation, readonly, dead)
+        return _RootItem(generation, readonly)
     generation_v2, uuid, parent, received, ctransid, otransid, stransid, rtransid, sec, nsec = (
         _ROOT_ITEM_V2.unpack_from(data)
     )
     if generation_v2 != generation:  # an old kernel wrote it: the newer fields are not valid
-        return _RootItem(generation, readonly, dead)
+        return _RootItem(generation, readonly)
     return _RootItem(
         generation,
         readonly,
-        dead,
         UUID(bytes=uuid),
         UUID(bytes=parent),
         UUID(bytes=received),
@@ -157,8 +153,6 @@ class RootTree:
     ) -> Iterator[Subvolume]:
         directories: dict[tuple[int, int], str | None] = {}
         for subvolume_id, item in sorted(items.items()):
-            if item.dead:
-                continue
             path = self._path(subvolume_id, references, directories)
             if path is not None:
                 yield Subvolume(
@@ -182,7 +176,10 @@ class RootTree:
         references: dict[int, _BackReference],
         directories: dict[tuple[int, int], str | None],
     ) -> str | None:
-        """A subvolume's path from the top level, None when it was unlinked meanwhile."""
+        """A subvolume's path from the top level; None without a back reference or its directory.
+
+        Deleting a subvolume removes the reference at once and the root item much later.
+        """
         parts: list[str] = []
         while subvolume_id != TOP_LEVEL_ID:
             reference = references.get(subvolume_id)

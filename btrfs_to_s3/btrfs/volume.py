@@ -110,7 +110,9 @@ class BtrfsVolume:
         """A new read-only snapshot of ``source`` in the snapshot directory, synced to disk.
 
         ``SourceError`` when the name exists, the filesystem is read-only or a swapfile is active
-        (ETXTBSY); ``LocalSpaceError``. Nothing but the snapshot directory is left then.
+        (ETXTBSY); ``LocalSpaceError``. Nothing but the snapshot directory is left then. The kernel
+        writes the source's dirty data and commits before it returns (fs/btrfs/ioctl.c,
+        create_snapshot), so no sync follows.
         """
         directory_fd = self._open_snapshot_directory()
         try:
@@ -120,7 +122,7 @@ class BtrfsVolume:
 
     def writable_snapshot(self, snapshot: Subvolume, directory: Path, name: str) -> Subvolume:
         """A writable snapshot, made in a directory the user sees; it carries no received_uuid."""
-        directory_fd = self._open_inside(self._private_path(directory))
+        directory_fd = self._open_inside(self.relative_path(directory))
         try:
             return self._snapshot(snapshot, directory_fd, name, readonly=False)
         finally:
@@ -140,11 +142,6 @@ class BtrfsVolume:
         made = self._entry(directory_fd, name)
         if made is None:
             raise SourceError(f"the new snapshot {name!r} vanished at once", name=name)
-        try:
-            self.sync()
-        except BaseException:
-            self.delete(made)
-            raise
         return made
 
     def delete(self, subvolume: Subvolume) -> None:
@@ -181,14 +178,27 @@ class BtrfsVolume:
         The chroot does not hide the parent: receive opens the mount's root before it enters, and
         finds the parent relative to that. This needs the top level mounted, as it is here.
         """
-        inside = f"{self._mount.path}/{self._private_path(directory)}".rstrip("/")
+        inside = f"{self._mount.path}/{self.relative_path(directory)}".rstrip("/")
         command = [find_program(self._program, "btrfs-progs"), "receive", "--chroot", inside]
         return BtrfsReceive(self._mount.entering(command), str(directory))
+
+    def relative_path(self, directory: Path) -> str:
+        """A directory the user sees as a path below the top level (empty for the top level)."""
+        with self._place(directory) as place:
+            parts = (self._known(place.tree_id).path, place.inner_path())
+            path = "/".join(part for part in parts if part)
+            fd = self._open_inside(path)
+            try:
+                if (ioctl.tree_of(fd), os.fstat(fd).st_ino) != (place.tree_id, place.inode):
+                    raise SourceError(f"{directory} was moved while it was looked up")
+            finally:
+                os.close(fd)
+            return path
 
     def entry_exists(self, directory: Path, name: str) -> bool:
         """Whether a directory (a path the user sees) already has an entry of this name."""
         _require_entry_name(name)
-        directory_fd = self._open_inside(self._private_path(directory))
+        directory_fd = self._open_inside(self.relative_path(directory))
         try:
             os.stat(name, dir_fd=directory_fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -200,15 +210,11 @@ class BtrfsVolume:
     def received_in(self, directory: Path, name: str) -> Subvolume | None:
         """The subvolume of that name in a directory, as the kernel sees it now, or None."""
         _require_entry_name(name)
-        directory_fd = self._open_inside(self._private_path(directory))
+        directory_fd = self._open_inside(self.relative_path(directory))
         try:
             return self._entry(directory_fd, name)
         finally:
             os.close(directory_fd)
-
-    def relative_path(self, directory: Path) -> str:
-        """A directory the user sees as a path below the top level."""
-        return self._private_path(directory)
 
     def sync(self) -> None:
         """``syncfs``: everything written so far is on disk when it returns."""
@@ -244,19 +250,6 @@ class BtrfsVolume:
             place.__exit__(None, None, None)
             raise SourceError(f"{path} lies on another Btrfs filesystem ({place.fsid})", path=path)
         return place
-
-    def _private_path(self, directory: Path) -> str:
-        """A user's directory as a path below the top level."""
-        with self._place(directory) as place:
-            parts = (self._known(place.tree_id).path, place.inner_path())
-            path = "/".join(part for part in parts if part)
-            fd = self._open_inside(path)
-            try:
-                if (ioctl.tree_of(fd), os.fstat(fd).st_ino) != (place.tree_id, place.inode):
-                    raise SourceError(f"{directory} was moved while it was looked up")
-            finally:
-                os.close(fd)
-            return path
 
     def _known(self, subvolume_id: int) -> Subvolume:
         found = self._roots.by_id(subvolume_id)

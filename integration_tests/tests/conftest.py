@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.harness.loopback import LoopbackBtrfs, why_unavailable
+from integration_tests.harness.loopback import LoopbackBtrfs
 from integration_tests.harness.seed import SeedSpec, seed_tree
 from integration_tests.harness.services.moto import Moto, moto_server
 from integration_tests.tests.machine import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SIZE_BYTES = 512 * 1024**2
 SPEC = SeedSpec(seed=7, file_count=40, total_bytes=3 * 1024**2)
-
-
-@pytest.fixture(scope="session")
-def privileged() -> None:
-    """Skip where no loopback Btrfs can be made; in CI that is a failure."""
-    reason = why_unavailable()
-    if reason is None:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{reason}, and CI must not skip these tests")
-    pytest.skip(reason)
-
-
-@pytest.fixture
-def fast_directory(tmp_path: Path) -> Iterator[Path]:
-    """A directory in memory where there is one: a sync to a disk takes most of a test's time."""
-    if not os.access("/dev/shm", os.W_OK):  # noqa: S108 - a private directory is made in it
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="btrfs-to-s3-test-") as made:
-        yield Path(made)
 
 
 @pytest.fixture(scope="session")

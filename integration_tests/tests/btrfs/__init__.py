@@ -1,0 +1,1 @@
+"""The btrfs adapter on real loopback filesystems."""
