@@ -234,6 +234,9 @@ class Volume(Protocol):
     def relative_path(self, directory: Path) -> str:
         """A directory the user sees as a path below the top level (empty for the top level)."""
 
+    def contents(self, subvolume: Subvolume) -> Path:
+        """Where this process can read a subvolume's files while the volume is open."""
+
     def entry_exists(self, directory: Path, name: str) -> bool:
         """Whether a directory (a path the user sees) already has an entry of this name."""
 

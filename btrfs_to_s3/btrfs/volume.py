@@ -216,6 +216,10 @@ class BtrfsVolume:
         finally:
             os.close(directory_fd)
 
+    def contents(self, subvolume: Subvolume) -> Path:
+        """Where this process can read a subvolume's files: below the open mount (proc(5))."""
+        return Path(f"/proc/self/fd/{self._mount.fd}", self._current(subvolume).path)
+
     def sync(self) -> None:
         """``syncfs``: everything written so far is on disk when it returns."""
         try:

@@ -61,16 +61,31 @@ def read_heads(services: Services) -> Listing:
 
 def list_backups(services: Services, source: str | None) -> Listing:
     """All sources, or the one that ``[HOST/]SOURCE`` names."""
+    address = None if source is None else _source_address(source)
     listing = read_heads(services)
-    if source is None:
+    if address is None:
         return listing
-    address = parse_address(source)
-    if "@" in source:
-        raise UsageError(
-            f"{source!r} names a backup, not a source",
-            hint=f"'btrfs-to-s3 show {source}' shows one backup",
-        )
     return Listing((_resolve(services, listing, address),), ())
+
+
+def find_source(services: Services, text: str) -> SourceId:
+    """The source that ``[HOST/]SOURCE`` names, also when its head is damaged or lost."""
+    address = _source_address(text)
+    known = services.access.source_ids()
+    exact = [source_id for source_id in known if str(source_id) == address.source]
+    if exact:
+        return exact[0]
+    listing = read_heads(services)
+    damaged = [
+        each.source_id
+        for each in listing.unreadable
+        if each.source_id.label == address.source and address.host is None
+    ]
+    if len(damaged) == 1 and not any(
+        head.source_id.label == address.source for head in listing.heads
+    ):
+        return damaged[0]
+    return resolve_source(listing.heads, address, services.access.host.host_name).source_id
 
 
 def find_backup(services: Services, text: str) -> tuple[Head, HeadEntry]:
@@ -105,6 +120,16 @@ def show_backup(services: Services, text: str) -> ShownBackup:
     chain = chain_of(head, entry.backup_id)
     manifest = services.access.manifest(head.source_id, entry)
     return ShownBackup(head, entry, chain, manifest)
+
+
+def _source_address(text: str) -> Address:
+    address = parse_address(text)
+    if "@" in text:
+        raise UsageError(
+            f"{text!r} names a backup, not a source",
+            hint=f"'btrfs-to-s3 show {text}' shows one backup",
+        )
+    return address
 
 
 def _resolve(services: Services, listing: Listing, address: Address) -> Head:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import ReceiveError, UsageError
+from btrfs_to_s3.operations.compare import Thoroughness, TreeComparison, compare_with_source
 from btrfs_to_s3.operations.download import Download
 from btrfs_to_s3.operations.index import StoredIndex
 from btrfs_to_s3.operations.received import ReceivedJournal
@@ -32,11 +33,15 @@ class RestoreJob:
     writable_name: str | None
     keep_links: bool
     concurrency: int
+    verify: Thoroughness = Thoroughness.NONE
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreResult:
-    """What a restore left. ``received`` are the links that this run received."""
+    """What a restore left. ``received`` are the links that this run received.
+
+    ``compared`` is None where nothing was compared: not asked for, or the source is not here.
+    """
 
     source_id: SourceId
     backup_id: BackupId
@@ -45,6 +50,7 @@ class RestoreResult:
     received: tuple[BackupId, ...]
     raw_size_bytes: int
     stored_size_bytes: int
+    compared: TreeComparison | None
     duration: timedelta
 
 
@@ -110,6 +116,7 @@ class Restore:
         if local is None:
             raise AssertionError("a plan without refusal ends with a subvolume")
         self._remember_wanted(local)
+        compared = self._compare(local)
         writable = self._make_writable(local)
         if not self._job.keep_links:
             self._drop_stepping_stones(plan, local)
@@ -121,6 +128,7 @@ class Restore:
             received=tuple(entry.backup_id for entry in plan.to_receive),
             raw_size_bytes=plan.raw_size_bytes,
             stored_size_bytes=plan.stored_size_bytes,
+            compared=compared,
             duration=self._services.clock() - started,
         )
 
@@ -225,6 +233,22 @@ class Restore:
         name = local.path.rpartition("/")[2]
         if local.uuid in self._journal.ctransids():
             self._journal.received(self._relative, name, local, self._entry.backup_id, wanted=True)
+
+    def _compare(self, local: Subvolume) -> TreeComparison | None:
+        if self._job.verify is Thoroughness.NONE:
+            return None
+        compared = compare_with_source(
+            self._services,
+            self._volume,
+            local,
+            self._manifests[self._entry.backup_id],
+            self._job.verify,
+        )
+        if compared is None:
+            self._services.reporter.note(
+                "the source's snapshot is not on this machine: nothing to compare with"
+            )
+        return compared
 
     def _make_writable(self, local: Subvolume) -> Path | None:
         name = self._job.writable_name

@@ -16,7 +16,7 @@ from btrfs_to_s3.operations.listing import read_heads
 from btrfs_to_s3.plan.status import freshness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import timedelta
 
     from btrfs_to_s3.model.backup import Head
@@ -79,7 +79,7 @@ def remember_run(services: Services, outcomes: Sequence[SourceOutcome]) -> None:
 def _is_known(
     label: str,
     heads: Sequence[Head],
-    damaged: Iterable[SourceId],
+    damaged: Collection[SourceId],
     state: LocalState,
     host: Host,
 ) -> bool:

@@ -70,9 +70,7 @@ def verify_data(
     return _verify(services, sources, VerifyWishes(Level.DATA, concurrency=concurrency))
 
 
-def _verify(
-    services: Services, sources: Sequence[SourceId], wishes: VerifyWishes
-) -> VerifyReport:
+def _verify(services: Services, sources: Sequence[SourceId], wishes: VerifyWishes) -> VerifyReport:
     started = services.clock()
     counts = Counts()
     findings: list[Finding] = []
@@ -89,24 +87,35 @@ def _source(
     services.reporter.activity(f"verifying {source_id}")
     records = RecordCheck(services, source_id, found, counts)
     head = records.head()
+    if head is None:
+        return advised(source_id, None, found)
     records.count_surplus(head)
     presence = ChunkPresence(services, source_id, found, counts)
-    if head is not None:
-        for entry in sorted(head.backups, key=lambda entry: str(entry.backup_id)):
-            _stop_if_asked(services)
-            counts.backups += 1
-            manifest = records.manifest(head, entry)
-            presence.check(entry.backup_id, manifest)
-            if manifest is not None and wishes.checksums:
-                check_kept_checksums(services, manifest, found, counts, wishes.concurrency)
-        records.check_links(head)
+    for entry in sorted(head.backups, key=lambda entry: str(entry.backup_id)):
+        _stop_if_asked(services)
+        counts.backups += 1
+        manifest = records.manifest(head, entry)
+        presence.check(entry.backup_id, manifest)
+        if manifest is not None and wishes.checksums:
+            check_kept_checksums(services, manifest, found, counts, wishes.concurrency)
     presence.finish()
-    if head is not None and wishes.level is Level.DATA:
+    records.check_links(head)
+    if wishes.level is Level.DATA:
         data = DataCheck(services, found, counts, wishes.concurrency)
         for manifest in records.in_sequence(head):
             _stop_if_asked(services)
             data.check(manifest)
+    _forget_removed(services, source_id, found)
     return advised(source_id, head, found)
+
+
+def _forget_removed(services: Services, source_id: SourceId, found: Findings) -> None:
+    """Drop what was found of backups that were pruned while they were looked at."""
+    if not any(raw.backup_id is not None for raw in found.raw):
+        return
+    head = services.access.head(source_id)
+    if head is not None:
+        found.keep_only({entry.backup_id for entry in head.backups})
 
 
 def _stop_if_asked(services: Services) -> None:

@@ -58,9 +58,7 @@ def _restorable(head: Head | None, broken: Collection[BackupId]) -> list[HeadEnt
     return sound
 
 
-def _advice(
-    source_id: SourceId, head: Head | None, raw: Raw, restorable: list[HeadEntry]
-) -> str:
+def _advice(source_id: SourceId, head: Head | None, raw: Raw, restorable: list[HeadEntry]) -> str:
     if raw.backup_id is None or head is None:
         return _FULL
     if raw.problem.restorable:

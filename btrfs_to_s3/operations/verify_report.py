@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from btrfs_to_s3.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import timedelta
 
     from btrfs_to_s3.model.identity import BackupId, SourceId
@@ -132,22 +132,31 @@ class Findings:
     limit: int = 50
     raw: list[Raw] = field(default_factory=list)
     _counts: dict[BackupId | None, int] = field(default_factory=dict)
-    _keys: set[str] = field(default_factory=set)
+    _seen: set[tuple[BackupId | None, str]] = field(default_factory=set)
 
     def add(self, found: Raw) -> None:
         """Keep a finding unless its object has one already."""
-        if found.key is not None and found.key in self._keys:
+        if found.key is not None and (found.backup_id, found.key) in self._seen:
             return
         count = self._counts.get(found.backup_id, 0) + 1
         self._counts[found.backup_id] = count
         if count <= self.limit:
             self.raw.append(found)
             if found.key is not None:
-                self._keys.add(found.key)
+                self._seen.add((found.backup_id, found.key))
 
     def full(self, backup_id: BackupId) -> bool:
         """Whether further findings of this backup are only counted."""
         return self._counts.get(backup_id, 0) >= self.limit
+
+    def keep_only(self, backups: Collection[BackupId]) -> None:
+        """Forget what was found of any other backup."""
+        self.raw = [raw for raw in self.raw if raw.backup_id is None or raw.backup_id in backups]
+        self._counts = {
+            backup_id: count
+            for backup_id, count in self._counts.items()
+            if backup_id is None or backup_id in backups
+        }
 
     def left_out(self) -> Sequence[tuple[BackupId | None, int]]:
         """Backups of which more was found than is kept, and how much more."""

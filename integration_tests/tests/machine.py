@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from btrfs_to_s3.config.load import load
 from btrfs_to_s3.config.sources import select_sources
+from btrfs_to_s3.operations.compare import Thoroughness
 from btrfs_to_s3.operations.prepare import prepare_to_look, prepare_to_read, prepare_to_write
 from btrfs_to_s3.operations.restore import Restore, RestoreJob
 from btrfs_to_s3.operations.run import BackupOptions, plan_sources, run_sources
@@ -140,7 +141,13 @@ class Machine:
             return outcome
 
     def restore(
-        self, address: str, directory: Path, *, writable: str | None = None, keep: bool = False
+        self,
+        address: str,
+        directory: Path,
+        *,
+        writable: str | None = None,
+        keep: bool = False,
+        verify: Thoroughness = Thoroughness.NONE,
     ) -> RestoreResult:
         """Restore one backup."""
         with self.application() as application:
@@ -149,7 +156,7 @@ class Machine:
             wanted = parse_address(address)
             head = resolve_source(application.access.heads(), wanted, application.host.host_name)
             entry = select(head, wanted.when)
-            job = RestoreJob(directory, writable, keep, application.concurrency)
+            job = RestoreJob(directory, writable, keep, application.concurrency, verify)
             with services.btrfs.open(directory, writable=True) as volume:
                 return Restore(services, volume, job, head, entry).run()
 

@@ -1,0 +1,120 @@
+"""Pruning a source's local snapshots: only its own, and none that the next backup needs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from btrfs_to_s3.errors import SourceError
+from btrfs_to_s3.model.identity import SourceId
+from btrfs_to_s3.operations.observe import UPLOADS, open_upload_journal
+from btrfs_to_s3.operations.received import ReceivedJournal
+from btrfs_to_s3.plan.local_retention import LocalFacts, plan_local_prune
+from btrfs_to_s3.plan.parents import valid_parents
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from btrfs_to_s3.model.backup import Head
+    from btrfs_to_s3.model.identity import BackupId
+    from btrfs_to_s3.model.policy import KeepPolicy
+    from btrfs_to_s3.model.subvolume import Subvolume
+    from btrfs_to_s3.operations.services import Services
+    from btrfs_to_s3.plan.local_retention import LocalPrunePlan
+    from btrfs_to_s3.ports import Volume
+
+
+@dataclass(frozen=True, slots=True)
+class LocalWishes:
+    """Which of a source's local snapshots are to be kept.
+
+    ``heads`` are all that the source has, in this repository and in others, read just now; the
+    newest snapshot each can build on stays. ``protected`` names further subvolumes, by uuid, with
+    the reason: those of uploads to other repositories. This repository's uploads are added.
+    """
+
+    source: Subvolume
+    source_id: SourceId
+    heads: tuple[Head, ...]
+    keep: KeepPolicy
+    protected: Mapping[UUID, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResult:
+    """Which snapshots are gone, and why others that should be are not."""
+
+    removed: tuple[Subvolume, ...]
+    errors: tuple[SourceError, ...]
+
+
+def plan_local(services: Services, volume: Volume, wishes: LocalWishes) -> LocalPrunePlan:
+    """Decide for each of the source's own snapshots whether it stays. Writes nothing."""
+    name = _own_name(wishes.source_id)
+    snapshots = tuple(
+        subvolume
+        for subvolume in volume.subvolumes()
+        if volume.in_snapshot_directory(subvolume)
+        and name.fullmatch(subvolume.path.rpartition("/")[2])
+    )
+    facts = LocalFacts(
+        source=wishes.source,
+        snapshots=snapshots,
+        heads=wishes.heads,
+        received=ReceivedJournal(services.state, volume.fsid).ctransids(),
+        protected={**wishes.protected, **_uploading(services)},
+    )
+    return plan_local_prune(facts, wishes.keep, services.clock())
+
+
+def prune_local(services: Services, volume: Volume, wishes: LocalWishes) -> LocalResult:
+    """Delete what no rule keeps and no repository needs; one that cannot go stops no other.
+
+    Snapshots of other sources, of other source ids of the same subvolume, and what a person put
+    into the directory are never touched. The volume must have been opened writable.
+    """
+    removed: list[Subvolume] = []
+    errors: list[SourceError] = []
+    for snapshot in plan_local(services, volume, wishes).removals:
+        try:
+            volume.delete(snapshot)
+        except SourceError as error:
+            errors.append(error)
+        else:
+            removed.append(snapshot)
+    return LocalResult(tuple(removed), tuple(errors))
+
+
+def needed_parents(services: Services, volume: Volume, head: Head) -> dict[BackupId, str]:
+    """The backup that this machine's next increment will build on, for ``KeepWishes.pinned``.
+
+    It is not the newest one where the newest one's snapshot is gone.
+    """
+    received = ReceivedJournal(services.state, volume.fsid).ctransids()
+    parents = valid_parents(head, tuple(volume.subvolumes()), received)
+    if not parents:
+        return {}
+    return {parents[0].entry.backup_id: f"the next increment builds on {parents[0].local.path}"}
+
+
+def _own_name(source_id: SourceId) -> re.Pattern[str]:
+    """``<source-id>.<time>``, numbered where two fell into one second.
+
+    A prefix would not do: a label may hold a full stop, and so begin like another source's id.
+    """
+    return re.compile(rf"{re.escape(str(source_id))}\.\d{{8}}T\d{{6}}Z(-\d+)?")
+
+
+def _uploading(services: Services) -> dict[UUID, str]:
+    protected: dict[UUID, str] = {}
+    for name in services.state.journals(UPLOADS):
+        upload = open_upload_journal(services, SourceId.parse(name)).read()
+        if upload is None:
+            continue
+        reason = f"the upload of {upload.begin.backup_id} is in progress"
+        protected[upload.begin.snapshot_uuid] = reason
+        if upload.begin.parent_uuid is not None:
+            protected[upload.begin.parent_uuid] = reason
+    return protected
