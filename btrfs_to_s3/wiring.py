@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from btrfs_to_s3.btrfs.local import LocalBtrfs
 from btrfs_to_s3.host.identity import host_id, host_name
@@ -34,23 +35,44 @@ _CONSTANT_BYTES = 96 * 1024 * 1024
 _CAPABILITIES = ("capabilities", "service")
 
 
+class _UnchangedState(LocalStateDirectory):
+    """The state directory for commands that promise to write nothing."""
+
+    def remember(self, kind: str, name: str, value: bytes) -> None:
+        """Cache nothing."""
+
+    def temporary(self) -> BinaryIO:
+        """An unnamed file in the system's temporary directory."""
+        return cast("BinaryIO", tempfile.TemporaryFile())
+
+
 class Application:
-    """One repository and this machine, for one command. A context manager."""
+    """One repository and this machine, for one command. A context manager.
+
+    ``looking`` is for commands that only say what would be done: not even a cache is written.
+    """
 
     def __init__(
-        self, config: Config, environ: Mapping[str, str], cancel: Cancellation, reporter: Reporter
+        self,
+        config: Config,
+        environ: Mapping[str, str],
+        cancel: Cancellation,
+        reporter: Reporter,
+        *,
+        looking: bool = False,
     ) -> None:
         self.config = config
         self._cancel = cancel
         self._reporter = reporter
         url = config.required_repository()
-        endpoint = (
+        self._endpoint = (
             config.endpoint_url
             or environ.get("AWS_ENDPOINT_URL_S3")
             or environ.get("AWS_ENDPOINT_URL")
         )
         root = state_root(config.state_dir, environ)
-        self.state = LocalStateDirectory(root, repository_key(str(url), endpoint), reporter.warn)
+        state = _UnchangedState if looking else LocalStateDirectory
+        self.state = state(root, repository_key(str(url), self._endpoint), reporter.warn)
         self.host = Host(host_id(root), host_name(config.host), f"pid {os.getpid()}")
         self.concurrency = self._affordable_concurrency()
         known = self.state.recall(*_CAPABILITIES)
@@ -119,6 +141,7 @@ class Application:
             ),
             policy.chain,
             self.services(policy),
+            policy.keep_local,
         )
 
     def _affordable_concurrency(self) -> int:
@@ -137,7 +160,7 @@ class Application:
         return S3Settings(
             bucket=url.bucket,
             prefix=url.prefix,
-            endpoint_url=config.endpoint_url,
+            endpoint_url=self._endpoint,
             region=config.region,
             profile=config.profile,
             addressing=config.addressing.value,
@@ -155,7 +178,11 @@ class Application:
         config = self.config
         return Limits(
             retry=RetryPolicy(attempts=config.retry_attempts),
-            gate=GateSettings(patience_s=config.outage_patience.total_seconds()),
+            gate=GateSettings(
+                # One worker alone must be able to open the gate before it gives up.
+                threshold=max(1, min(GateSettings().threshold, config.retry_attempts - 1)),
+                patience_s=config.outage_patience.total_seconds(),
+            ),
             upload_bytes_per_s=config.bandwidth_bytes_per_s,
             download_bytes_per_s=config.bandwidth_bytes_per_s,
         )

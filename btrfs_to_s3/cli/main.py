@@ -1,7 +1,121 @@
-"""Entry point of the command line."""
+"""Entry point of the command line: from arguments to an exit code, whatever happens between."""
 
 from __future__ import annotations
 
+import os
+import sys
+import traceback
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import shell_complete
+
+from btrfs_to_s3.cli import documents
+from btrfs_to_s3.cli.commands.completion import VARIABLE
+from btrfs_to_s3.cli.exit_codes import Failure
+from btrfs_to_s3.cli.messages import Messages, Style, Verbosity
+from btrfs_to_s3.cli.options import AskedError
+from btrfs_to_s3.cli.output import Result, settle, standard_streams, write_json, write_text
+from btrfs_to_s3.cli.root import PROGRAM, root
+from btrfs_to_s3.cli.session import Session
+from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode, UsageError
+from btrfs_to_s3.host.signals import StopSignal
+from btrfs_to_s3.wiring import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import TextIO
+
 
 def main() -> None:
-    """Run the program."""
+    """Run the program and exit."""
+    stdout, stderr = standard_streams()
+    if VARIABLE in os.environ:
+        sys.exit(shell_complete(root, {}, PROGRAM, VARIABLE, os.environ[VARIABLE]))
+    code = run(sys.argv[1:], os.environ, stdout, stderr)
+    # Python flushes both at its end, and a failure there would replace the exit code by 120.
+    settle(stdout, stderr)
+    sys.exit(code)
+
+
+def run(
+    arguments: Sequence[str], environ: Mapping[str, str], stdout: TextIO, stderr: TextIO
+) -> int:
+    """Run one command line; the exit code."""
+    with StopSignal() as stop:
+        session = Session(environ, stdout, stderr, stop)
+        session.options.json = _asks_for_json(arguments)
+        try:
+            return _finish(session, _outcome(session, arguments))
+        except KeyboardInterrupt:
+            # Ctrl-C again, while the first one was being honoured.
+            return ExitCode.INTERRUPTED
+
+
+def _outcome(session: Session, arguments: Sequence[str]) -> Result:
+    """What the command has to say, or why it has nothing."""
+    try:
+        with root.make_context(PROGRAM, list(arguments), obj=session) as context:
+            said = root.invoke(context)
+        if isinstance(said, Result):
+            return said
+        failure = Failure.of_bug(TypeError(f"a command gave {type(said).__name__}"))
+    except AskedError as asked:
+        return asked.result
+    except click.ClickException as error:
+        failure = Failure.of_click(error)
+    except BtrfsToS3Error as error:
+        _trace(session)
+        failure = session.failure_of(error)
+    except (KeyboardInterrupt, click.Abort):
+        failure = Failure.of_stop("SIGINT")
+    except Exception as error:  # noqa: BLE001 - the boundary: nothing may end in a wrong exit code
+        _trace(session)
+        failure = Failure.of_bug(error)
+    return Result(documents.of_failure(failure), (), failure, [("", failure)])
+
+
+def _finish(session: Session, result: Result) -> int:
+    """Show the result; what cannot be shown is a failure of its own."""
+    messages = _messages(session)
+    try:
+        _print(session, result)
+    except BtrfsToS3Error as error:
+        unwritten = Failure.of(error)
+        result = replace(
+            result,
+            failure=result.failure or unwritten,
+            failures=[*result.failures, ("", unwritten)],
+        )
+    for subject, failure in result.failures:
+        messages.fail(failure, subject)
+    return ExitCode.DONE if result.failure is None else result.failure.code
+
+
+def _print(session: Session, result: Result) -> None:
+    if session.options.json:
+        write_json(session.stdout, result.document)
+    elif result.text and not (result.summary and session.options.quiet):
+        write_text(session.stdout, result.text)
+
+
+def _messages(session: Session) -> Messages:
+    """Standard error, also when the options that say how were refused."""
+    try:
+        return session.messages
+    except UsageError:
+        style = Style.of(session.stderr, session.environ)
+        return Messages(session.stderr, style, Verbosity.NORMAL, utc_now)
+
+
+def _trace(session: Session) -> None:
+    """The traceback of what is being handled, for ``-v``."""
+    if session.options.verbose and not session.options.quiet:
+        session.messages.debug(traceback.format_exc().rstrip())
+
+
+def _asks_for_json(arguments: Sequence[str]) -> bool:
+    """Whether ``--json`` was given, also on a command line that cannot be read otherwise."""
+    before = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in before

@@ -111,9 +111,11 @@ class Commit:
         """
         present = present_chunks(self._access.store, self._source_id, self._backup_id)
         for record in self._journal.records_in_order():
-            if present.get(record.key) != (record.stored_size_bytes, record.etag):
+            found = present.get(record.key)
+            if found != (record.stored_size_bytes, record.etag):
+                what = "is not there any more" if found is None else "is another object now"
                 raise MissingObjectError(
-                    f"{record.key} was uploaded, but is not there any more",
+                    f"{record.key} was uploaded, but {what}",
                     hint="run the backup again; it sends what is missing",
                     key=record.key,
                 )

@@ -159,9 +159,10 @@ def execute(services: Services, planned: RepositoryPlan) -> PruneResult:
     results: list[SourceResult] = []
     remover = ObjectRemover(services.access.store.bound(services.cancel))
     for source in planned.sources:
-        result = _guarded(SourcePrune(services, source, remover))
-        results.append(result)
-        if _ends_the_run(result):
+        prune = SourcePrune(services, source, remover)
+        error = _run(prune)
+        results.append(prune.result(error))
+        if isinstance(error, RepositoryError | InterruptedRunError):
             orphans = OrphanResult()
             break
     else:
@@ -268,18 +269,12 @@ def _pinned(
     return pinned
 
 
-def _guarded(prune: SourcePrune) -> SourceResult:
+def _run(prune: SourcePrune) -> BtrfsToS3Error | None:
     try:
         prune.run()
     except BtrfsToS3Error as error:
-        return prune.result(error)
-    return prune.result(None)
-
-
-def _ends_the_run(result: SourceResult) -> bool:
-    if isinstance(result.error, InterruptedRunError):
-        return True
-    return isinstance(result.error, RepositoryError) and not result.failures
+        return error
+    return None
 
 
 def _orphans(services: Services, planned: RepositoryPlan, remover: ObjectRemover) -> OrphanResult:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import BtrfsToS3Error, InterruptedRunError, RepositoryError
+from btrfs_to_s3.model.policy import KeepPolicy
 from btrfs_to_s3.operations.backup import SourceBackup
 from btrfs_to_s3.operations.leftovers import give_up_upload
 from btrfs_to_s3.operations.observe import SourceWishes, observe, open_upload_journal
+from btrfs_to_s3.operations.prune_local import LocalWishes, prune_local
 from btrfs_to_s3.plan.backup import Decision, plan_backup
 from btrfs_to_s3.plan.facts import BackupWishes
 
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.identity import SourceId
     from btrfs_to_s3.model.policy import ChainPolicy
     from btrfs_to_s3.operations.backup import BackupJob, BackupResult
+    from btrfs_to_s3.operations.observe import Observed
     from btrfs_to_s3.operations.services import Services
     from btrfs_to_s3.plan.backup import BackupPlan
+    from btrfs_to_s3.ports import Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +42,20 @@ class BackupOptions:
 
 @dataclass(frozen=True, slots=True)
 class SourceJob:
-    """One source: what to do with it, under which chain policy, with which services."""
+    """One source: what to do with it, under which policies, with which services."""
 
     backup: BackupJob
     chain: ChainPolicy
     services: Services
+    keep_local: KeepPolicy = field(default_factory=KeepPolicy)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceOutcome:
-    """What became of one source: a plan, and what carrying it out gave; or why not."""
+    """What became of one source: a plan, and what carrying it out gave; or why not.
+
+    ``pruned_local`` are paths of local snapshots that were deleted after the backup.
+    """
 
     label: str
     path: Path
@@ -55,6 +63,7 @@ class SourceOutcome:
     plan: BackupPlan | None = None
     result: BackupResult | None = None
     error: BtrfsToS3Error | None = None
+    pruned_local: tuple[str, ...] = ()
 
 
 def plan_sources(
@@ -117,4 +126,26 @@ def _one(
         if plan.decision is Decision.SKIP:
             return outcome
         result = SourceBackup(services, volume, backup, seen, plan).run()
-    return SourceOutcome(backup.label, backup.path, result.source_id, plan, result)
+        pruned = () if given is not None else _prune_local(job, volume, seen, result)
+    return SourceOutcome(
+        backup.label, backup.path, result.source_id, plan, result, pruned_local=pruned
+    )
+
+
+def _prune_local(
+    job: SourceJob, volume: Volume, seen: Observed, result: BackupResult
+) -> tuple[str, ...]:
+    """Delete snapshots that no rule keeps; the backup is committed, so a failure only warns."""
+    services, label = job.services, job.backup.label
+    try:
+        head = services.access.head(result.source_id)
+        if head is None:
+            return ()
+        wishes = LocalWishes(seen.facts.source, result.source_id, (head,), job.keep_local)
+        done = prune_local(services, volume, wishes)
+    except BtrfsToS3Error as error:
+        services.reporter.warn(f"{label}: no local snapshot was pruned: {error}")
+        return ()
+    for error in done.errors:
+        services.reporter.warn(f"{label}: a local snapshot could not be pruned: {error}")
+    return tuple(snapshot.path for snapshot in done.removed)

@@ -16,11 +16,11 @@ from btrfs_to_s3.operations.listing import read_heads
 from btrfs_to_s3.plan.status import freshness
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import timedelta
 
     from btrfs_to_s3.model.backup import Head
-    from btrfs_to_s3.operations.listing import Unreadable
+    from btrfs_to_s3.operations.listing import Listing, Unreadable
     from btrfs_to_s3.operations.repository import Host
     from btrfs_to_s3.operations.run import SourceOutcome
     from btrfs_to_s3.operations.services import Services
@@ -56,12 +56,7 @@ def report_status(
         for head in listing.heads
         if (time := _recall_time(services.state, head.source_id)) is not None
     }
-    damaged = {each.source_id for each in listing.unreadable}
-    never = tuple(
-        label
-        for label in configured
-        if not _is_known(label, listing.heads, damaged, services.state, services.access.host)
-    )
+    never = tuple(label for label in configured if configured_as(services, label, listing) is None)
     judged = freshness(listing.heads, services.clock(), max_age, looked)
     return StatusReport(judged, listing.unreadable, never)
 
@@ -76,29 +71,35 @@ def remember_run(services: Services, outcomes: Sequence[SourceOutcome]) -> None:
         services.state.remember(_CONFIGURED, outcome.label, str(outcome.source_id).encode())
 
 
-def _is_known(
-    label: str,
-    heads: Sequence[Head],
-    damaged: Collection[SourceId],
-    state: LocalState,
-    host: Host,
-) -> bool:
-    """Whether the configured label's source has a head, under whatever label it is stored."""
-    remembered = state.recall(_CONFIGURED, label)
-    if remembered is not None:
-        try:
-            source_id = SourceId.parse(remembered.decode("ascii"))
-        except (UsageError, UnicodeDecodeError):
-            source_id = None
-        if source_id in damaged or any(head.source_id == source_id for head in heads):
-            return True
-    return any(head.source_id.label == label and _is_here(head, host) for head in heads) or any(
-        source_id.label == label for source_id in damaged
-    )
+def configured_as(services: Services, label: str, listing: Listing) -> SourceId | None:
+    """The stored source that a label of this host's file means; None when it was never stored.
+
+    By what the last run found out, since a source may be stored under another label; else by
+    label and host.
+    """
+    known = [head.source_id for head in listing.heads]
+    damaged = [each.source_id for each in listing.unreadable]
+    remembered = _recall_source(services.state, label)
+    if remembered is not None and remembered in (*known, *damaged):
+        return remembered
+    host = services.access.host
+    named = [head for head in listing.heads if head.source_id.label == label]
+    here = [head.source_id for head in named if is_here(head, host)]
+    here += [source_id for source_id in damaged if source_id.label == label]
+    return here[0] if here else None
 
 
-def _is_here(head: Head, host: Host) -> bool:
+def is_here(head: Head, host: Host) -> bool:
+    """Whether this host wrote the head last."""
     return host.host_id == head.host_id or host.host_name == head.host_name
+
+
+def _recall_source(state: LocalState, label: str) -> SourceId | None:
+    remembered = state.recall(_CONFIGURED, label)
+    try:
+        return None if remembered is None else SourceId.parse(remembered.decode("ascii"))
+    except (UsageError, UnicodeDecodeError):
+        return None
 
 
 def _recall_time(state: LocalState, source_id: SourceId) -> datetime | None:

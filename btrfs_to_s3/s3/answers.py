@@ -128,7 +128,13 @@ class Answer:
     @property
     def detail(self) -> str:
         """The service's own words."""
-        return f"{self.code or self.status}{': ' + self.message if self.message else ''}"
+        code = "" if self.code in {"", str(self.status)} else f" {self.code}"
+        page = self.headers.get("content-type", "").startswith("text/html")
+        return (
+            f"{self.status}{code}"
+            + (f": {self.message}" if self.message else "")
+            + (", a web page: is this endpoint S3?" if page else "")
+        )
 
     @property
     def retry_after_s(self) -> float:

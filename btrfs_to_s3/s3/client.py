@@ -141,10 +141,10 @@ def _choose_signer(signature_version: object, **_: object) -> Any:  # noqa: ANN4
 def _stay_in_region(context: dict[str, Any], **_: object) -> None:
     """Handle ``before-call``: keep botocore from following a redirect to another region.
 
-    It would answer every 301 with up to two unseen requests and, for a custom endpoint, send
-    them to AWS. We name the right region in an error instead.
+    It would answer every 301 or 400 with up to two unseen requests, of every object anew. We name
+    the right region in an error instead. The mark is the one S3RegionRedirectorv2 itself leaves.
     """
-    context["s3_redirected"] = True
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def make_client(settings: S3Settings, counter: RequestCounter) -> S3Client:

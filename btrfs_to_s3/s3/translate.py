@@ -111,9 +111,7 @@ _RULES: Final[Mapping[Kind, _Rule]] = {
         "{what}: the session token is expired or not valid ({code})",
         "renew the temporary credentials (AWS_SESSION_TOKEN)",
     ),
-    Kind.FAILED: _Rule(
-        Verdict.OUTAGE, UnreachableError, "{what}: the service failed ({status} {detail})"
-    ),
+    Kind.FAILED: _Rule(Verdict.OUTAGE, UnreachableError, "{what}: the service failed ({detail})"),
     Kind.KEY_UNKNOWN: _Rule(
         Verdict.FINAL,
         AccessDeniedError,
@@ -130,7 +128,7 @@ _RULES: Final[Mapping[Kind, _Rule]] = {
     Kind.NO_UPLOAD: _Rule(
         Verdict.FINAL, NoSuchUploadError, "{what}: the multipart upload is gone ({detail})"
     ),
-    Kind.OTHER: _Rule(Verdict.FINAL, RepositoryError, "{what}: refused ({status} {detail})"),
+    Kind.OTHER: _Rule(Verdict.FINAL, RepositoryError, "{what}: refused ({detail})"),
     Kind.RANGE: _Rule(
         Verdict.FINAL, RangeOutsideError, "{what}: the object ends before this range"
     ),
@@ -149,7 +147,7 @@ _RULES: Final[Mapping[Kind, _Rule]] = {
     Kind.THROTTLED: _Rule(
         Verdict.OUTAGE,
         UnreachableError,
-        "{what}: throttled ({status} {detail})",
+        "{what}: throttled ({detail})",
         "lower the number of parallel transfers",
     ),
     Kind.UNSUPPORTED: _Rule(
@@ -188,7 +186,6 @@ class Translator:
             "key": key or settings.url,
             "detail": answer.detail,
             "code": answer.code,
-            "status": answer.status,
             "bucket": settings.bucket,
             "service": settings.service,
             "region": settings.region or "us-east-1",

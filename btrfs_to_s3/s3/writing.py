@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
-from btrfs_to_s3.errors import ConditionFailedError, MissingObjectError
+from btrfs_to_s3.errors import ConditionFailedError, MissingObjectError, RepositoryError
 from btrfs_to_s3.model.objects import Create, Replace, Role, StoredObject, UploadedPart
 from btrfs_to_s3.s3 import reading
 from btrfs_to_s3.s3.answers import CONFLICT, Answer
@@ -175,7 +175,7 @@ def complete_upload(
         return _complete(session, key, upload_id, parts, size_bytes)
 
     try:
-        return _with_fallback(session, Create.ONLY_NEW, guarded)
+        stored = _with_fallback(session, Create.ONLY_NEW, guarded)
     except ConditionFailedError:
         # A lost answer to our own success, in this process or in the one this run resumes.
         headed = reading.head(session, key, None)
@@ -183,6 +183,13 @@ def complete_upload(
             raise
         _log.info("CompleteMultipartUpload %s: the answer was lost, the object is ours", key)
         return _stored(headed)
+    if _trusted(session, Create.ONLY_NEW):
+        return stored
+    # rclone, for one, answers with another ETag here than HEAD and LIST give later.
+    headed = reading.head(session, key, None)
+    if headed is None or headed.state.size_bytes != size_bytes:
+        raise RepositoryError(f"{key} is not there although the service completed it", key=key)
+    return _stored(headed)
 
 
 def _complete(

@@ -1,0 +1,178 @@
+"""``btrfs-to-s3 backup``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from btrfs_to_s3.cli import documents, text
+from btrfs_to_s3.cli.exit_codes import of_sources
+from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, TRANSFER, WRITING, Command, takes
+from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.config.sources import select_sources
+from btrfs_to_s3.errors import UsageError
+from btrfs_to_s3.host.resources import peak_memory_bytes
+from btrfs_to_s3.model.identity import SourceId
+from btrfs_to_s3.operations.prepare import prepare_to_look, prepare_to_write
+from btrfs_to_s3.operations.run import BackupOptions, plan_sources, run_sources
+from btrfs_to_s3.operations.status import remember_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from btrfs_to_s3.cli.session import Session
+    from btrfs_to_s3.config.effective import Config, SourceConfig
+    from btrfs_to_s3.errors import BtrfsToS3Error
+    from btrfs_to_s3.operations.run import SourceOutcome
+
+
+@click.command(cls=Command)
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Make a full backup. [default: incremental wherever a local snapshot allows it]",
+)
+@click.option(
+    "--force", is_flag=True, help="Back up unchanged sources too. [default: they are skipped]"
+)
+@click.option(
+    "--restart",
+    is_flag=True,
+    help="Discard an interrupted backup. [default: it goes on where it stopped]",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only say what would be done and why; write nothing, here or there. [default: do it]",
+)
+@click.option(
+    "--adopt",
+    metavar="SOURCE_ID",
+    help="Continue this stored source with the subvolume. [default: found by its uuids]",
+)
+@click.option(
+    "--new",
+    is_flag=True,
+    help="Store the subvolume as a new source. [default: found by its uuids]",
+)
+@click.option(
+    "--snapshot",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Back up this read-only snapshot of the source. [default: a snapshot is taken]",
+)
+@takes(*REPOSITORY, *TRANSFER, *WRITING, *CHAINS)
+@click.pass_obj
+def backup(  # noqa: PLR0913 - one argument for each option
+    session: Session,
+    *,
+    paths: tuple[str, ...],
+    full: bool,
+    force: bool,
+    restart: bool,
+    dry_run: bool,
+    adopt: str | None,
+    new: bool,
+    snapshot: Path | None,
+) -> Result:
+    """Back up subvolumes: those at PATH, or all that the configuration file names.
+
+    A first backup is full, later ones hold what changed since the newest snapshot that is still
+    on the filesystem. A source that has not changed is skipped. An interrupted backup goes on
+    where it stopped, with the same snapshot.
+    """
+    config = session.config()
+    config.required_repository()
+    sources = select_sources(config, paths, Path.cwd())
+    options = BackupOptions(
+        full=full,
+        force=force,
+        restart=restart,
+        adopt=None if adopt is None else SourceId.parse(adopt),
+        new=new,
+        snapshot=None if snapshot is None else Path.cwd() / snapshot,
+    )
+    _require_one(sources, options)
+    if dry_run:
+        return would_back_up(session, config, sources, options)
+    return _back_up(session, config, sources, options)
+
+
+def would_back_up(
+    session: Session, config: Config, sources: Sequence[SourceConfig], options: BackupOptions
+) -> Result:
+    """What a backup would do. No lock, no state, no request that writes."""
+    with session.application(config, looking=True) as app:
+        exists = prepare_to_look(app.services())
+        heads = app.access.heads if exists else list
+        outcomes = plan_sources([app.job(source) for source in sources], options, heads)
+        return _result(session, app.store.url, outcomes, sources, dry_run=True)
+
+
+def _back_up(
+    session: Session, config: Config, sources: Sequence[SourceConfig], options: BackupOptions
+) -> Result:
+    with session.application(config) as app, app.lock():
+        prepare_to_write(app.services())
+        jobs = [app.job(source) for source in sources]
+        outcomes = run_sources(jobs, options, app.access.heads)
+        remember_run(app.services(), outcomes)
+        return _result(session, app.store.url, outcomes, sources, dry_run=False)
+
+
+def _result(
+    session: Session,
+    url: str,
+    outcomes: Sequence[SourceOutcome],
+    sources: Sequence[SourceConfig],
+    *,
+    dry_run: bool,
+) -> Result:
+    not_attempted = [source.label for source in sources[len(outcomes) :]]
+    errors = ((outcome.label, _error_of(outcome)) for outcome in outcomes)
+    failures = {label: session.failure_of(error) for label, error in errors if error is not None}
+    if not_attempted and not failures:
+        raise AssertionError("a run ended early without saying why")
+    failure = of_sources(failures, len(sources))
+    peak = None if dry_run else peak_memory_bytes()
+    shown = list(failures.items())
+    if failure is not None and len(failures) > 1:
+        shown.append(("", failure))
+    return Result(
+        documents.with_failure(
+            documents.of_outcomes(url, outcomes, failures, not_attempted, peak, dry_run=dry_run),
+            failure,
+        ),
+        text.of_outcomes(outcomes, not_attempted, peak, dry_run=dry_run),
+        failure,
+        shown,
+        summary=not dry_run,
+    )
+
+
+def _error_of(outcome: SourceOutcome) -> BtrfsToS3Error | None:
+    """What is wrong with a source; a plan that would be refused is, also when only looking."""
+    if outcome.error is not None:
+        return outcome.error
+    if outcome.plan is not None and outcome.plan.refusal is not None:
+        return outcome.plan.refusal.as_error()
+    return None
+
+
+def _require_one(sources: Sequence[SourceConfig], options: BackupOptions) -> None:
+    """Options that name one source or snapshot make no sense for several."""
+    if options.adopt is not None and options.new:
+        raise UsageError("--adopt and --new exclude each other", hint="give one of them")
+    for name, given in (
+        ("--adopt", options.adopt),
+        ("--new", options.new),
+        ("--snapshot", options.snapshot),
+    ):
+        if given and len(sources) > 1:
+            raise UsageError(
+                f"{name} is for one source, but {len(sources)} are to be backed up",
+                hint="give one PATH with it",
+            )

@@ -1,0 +1,160 @@
+"""``btrfs-to-s3 prune``."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import click
+
+from btrfs_to_s3.cli import documents, prune_rendering
+from btrfs_to_s3.cli.exit_codes import of_sources
+from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
+from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.config.settings import KEEP, ORPHAN_AGE
+from btrfs_to_s3.errors import BtrfsToS3Error, SourceError
+from btrfs_to_s3.operations import prune as operation
+from btrfs_to_s3.operations.listing import find_source, read_heads
+from btrfs_to_s3.operations.prepare import prepare_to_read, prepare_to_write
+from btrfs_to_s3.operations.prune_local import needed_parents
+from btrfs_to_s3.operations.status import configured_as, is_here
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from btrfs_to_s3.cli.session import Session
+    from btrfs_to_s3.config.effective import Config, SourceConfig
+    from btrfs_to_s3.model.identity import BackupId, SourceId
+    from btrfs_to_s3.operations.listing import Listing
+    from btrfs_to_s3.operations.services import Services
+    from btrfs_to_s3.wiring import Application
+
+
+@click.command(cls=Command)
+@click.argument("source", metavar="[SOURCE]", required=False)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only say what would be removed and why; write nothing. [default: do it]",
+)
+@takes(*REPOSITORY, KEEP, ORPHAN_AGE)
+@click.pass_obj
+def prune(session: Session, *, source: str | None, dry_run: bool) -> Result:
+    """Remove the backups that no keep rule keeps, of this host's sources or of SOURCE.
+
+    A backup that a kept one is built on stays, and so does the newest of every source. Without
+    SOURCE, objects of no backup that are older than orphan_age go too. A bucket that keeps
+    versions loses the removed backups' versions as well.
+    """
+    config = session.config()
+    config.required_repository()
+    with session.application(config, looking=dry_run) as app:
+        with nullcontext() if dry_run else app.lock():
+            services = app.services()
+            prepare_to_read(services)
+            if not dry_run:
+                prepare_to_write(services)
+            wishes, other_hosts = wishes_of(app, config, source)
+            planned = operation.plan(services, wishes)
+            done = None if dry_run else operation.execute(services, planned)
+        failures = {
+            name: session.failure_of(error) for name, error in _errors(planned, done).items()
+        }
+        failure = of_sources(failures, len(planned.sources))
+        shown = list(failures.items())
+        if failure is not None and len(failures) > 1:
+            shown.append(("", failure))
+        return Result(
+            documents.with_failure(
+                prune_rendering.document(
+                    app.store.url, planned, done, failures, app.store.request_counts()
+                ),
+                failure,
+            ),
+            prune_rendering.text(planned, done, other_hosts, app.store.request_counts()),
+            failure,
+            shown,
+            summary=done is not None,
+        )
+
+
+def wishes_of(
+    app: Application, config: Config, source: str | None
+) -> tuple[operation.PruneWishes, tuple[str, ...]]:
+    """What to keep of which source, and the other hosts' sources that are left alone.
+
+    The rules are those of the source's own table in the configuration file, else the file's.
+    """
+    services = app.services()
+    if source is not None:
+        wanted, listing = [find_source(services, source)], read_heads(services)
+        others: tuple[str, ...] = ()
+    else:
+        listing = read_heads(services)
+        host = services.access.host
+        wanted = [head.source_id for head in listing.heads if is_here(head, host)]
+        wanted += [each.source_id for each in listing.unreadable]
+        others = tuple(
+            f"{head.host_name}/{head.source_id.label}"
+            for head in listing.heads
+            if not is_here(head, host)
+        )
+    by_id = _configured(services, config, listing)
+    keeps = tuple(
+        operation.KeepWishes(
+            source_id,
+            by_id[source_id].policy.keep if source_id in by_id else config.policy.keep,
+            _pinned(app, by_id.get(source_id), source_id),
+        )
+        for source_id in wanted
+    )
+    return operation.PruneWishes(keeps, config.orphan_age, source is None), others
+
+
+def _configured(
+    services: Services, config: Config, listing: Listing
+) -> dict[SourceId, SourceConfig]:
+    found: dict[SourceId, SourceConfig] = {}
+    for each in config.sources:
+        source_id = configured_as(services, each.label, listing)
+        if source_id is not None:
+            found[source_id] = each
+    return found
+
+
+def _pinned(
+    app: Application, configured: SourceConfig | None, source_id: SourceId
+) -> Mapping[BackupId, str]:
+    """What the next increment builds on, where this machine can see the source."""
+    if configured is None:
+        return {}
+    services = app.services(configured.policy)
+    try:
+        head = services.access.head(source_id)
+        if head is None:
+            return {}
+        with services.btrfs.open(configured.path, writable=False) as volume:
+            return needed_parents(services, volume, head)
+    except SourceError as error:
+        services.reporter.note(
+            f"{configured.label}: which backup its next increment needs is not known: {error}"
+        )
+    except BtrfsToS3Error:
+        # Told by the plan, which reads the same head.
+        return {}
+    return {}
+
+
+def _errors(
+    planned: operation.RepositoryPlan, done: operation.PruneResult | None
+) -> dict[str, BtrfsToS3Error]:
+    """What went wrong, by source; what concerns no one source stands last, under ``orphans``."""
+    results: Sequence[tuple[SourceId, BtrfsToS3Error | None]]
+    if done is None:
+        results = [(each.wishes.source_id, each.error) for each in planned.sources]
+        orphans = planned.orphan_error
+    else:
+        results = [(each.source_id, each.error) for each in done.sources]
+        orphans = done.orphans.error
+    found = {str(source_id): error for source_id, error in results if error is not None}
+    return found if orphans is None else {**found, "orphans": orphans}

@@ -1,0 +1,105 @@
+"""``btrfs-to-s3 restore``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from btrfs_to_s3.cli import documents, text
+from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
+from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.host.resources import peak_memory_bytes
+from btrfs_to_s3.operations.compare import Thoroughness
+from btrfs_to_s3.operations.listing import find_backup
+from btrfs_to_s3.operations.prepare import prepare_to_read
+from btrfs_to_s3.operations.restore import Restore, RestoreJob
+
+if TYPE_CHECKING:
+    from btrfs_to_s3.cli.session import Session
+
+_BY_LABEL = "\0"
+"""What ``--writable`` without a name gives; no directory entry can be called so."""
+
+
+@click.command(cls=Command)
+@click.argument("source", metavar="SOURCE[@WHEN]")
+@click.option(
+    "--target",
+    metavar="DIR",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A directory on a mounted Btrfs to restore into; required.",
+)
+@click.option(
+    "--writable",
+    metavar="[NAME]",
+    is_flag=False,
+    flag_value=_BY_LABEL,
+    help="Also leave a writable snapshot of that name; NAME defaults to the source's label. "
+    "[default: only the read-only snapshot]",
+)
+@click.option(
+    "--keep-links",
+    is_flag=True,
+    help="Keep the snapshots of older backups that were received on the way. "
+    "[default: they are deleted]",
+)
+@click.option(
+    "--verify",
+    type=click.Choice([each.value for each in Thoroughness]),
+    default=Thoroughness.NONE.value,
+    help="Compare with the snapshot that was backed up, if this machine still has it: full reads "
+    "every file, sample one in 16, metadata always. [default: none]",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only say what would be received and why; write nothing. [default: do it]",
+)
+@takes(*REPOSITORY, *TRANSFER)
+@click.pass_obj
+def restore(  # noqa: PLR0913 - one argument for each option
+    session: Session,
+    *,
+    source: str,
+    target: Path,
+    writable: str | None,
+    keep_links: bool,
+    verify: str,
+    dry_run: bool,
+) -> Result:
+    """Restore a backup as a read-only snapshot in DIR.
+
+    WHEN is latest (the default), a date, a time (the newest backup not after it) or a backup id.
+    Every byte is checked before it reaches btrfs receive. What was received before and is
+    unchanged is used again; an interrupted restore goes on.
+    """
+    config = session.config()
+    directory = Path.cwd() / target
+    with session.application(config, looking=dry_run) as app:
+        prepare_to_read(app.services())
+        services = app.services()
+        head, entry = find_backup(services, source)
+        name = head.source_id.label if writable == _BY_LABEL else writable
+        job = RestoreJob(directory, name, keep_links, app.concurrency, Thoroughness(verify))
+        with services.btrfs.open(directory, writable=not dry_run) as volume:
+            work = Restore(services, volume, job, head, entry)
+            if dry_run:
+                planned = work.plan()
+                if planned.refusal is not None:
+                    raise planned.refusal.as_error()
+                where = str(directory)
+                return Result(
+                    documents.of_restore_plan(app.store.url, head, entry, where, planned),
+                    text.of_restore_plan(head, entry, where, planned),
+                )
+            with app.restore_lock(str(volume.fsid)):
+                result = work.run()
+        counts, peak = app.store.request_counts(), peak_memory_bytes()
+        return Result(
+            documents.of_restore(app.store.url, result, counts, peak),
+            text.of_restore(result, counts, peak),
+            summary=True,
+        )

@@ -1,0 +1,111 @@
+"""Standard output: the result of a command, as text or as one JSON document."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console, Group
+
+from btrfs_to_s3.errors import LocalSpaceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from btrfs_to_s3.cli.exit_codes import Failure
+
+_ANY_WIDTH = 10_000
+"""Columns where there is no terminal: a line for a program or a mail is never folded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command has to say: the same as a JSON document and as text.
+
+    ``failures`` are to be shown on standard error, by subject; ``failure`` ends the program.
+    ``summary`` is text about work that was done, which ``-q`` leaves out.
+    """
+
+    document: dict[str, object]
+    text: Sequence[RenderableType]
+    failure: Failure | None = None
+    failures: Sequence[tuple[str, Failure]] = field(default=())
+    summary: bool = False
+
+
+def write_json(stream: TextIO, document: dict[str, object]) -> None:
+    """One document, its keys in the order given, ending in a newline."""
+    _write(stream, json.dumps(document, indent=2) + "\n")
+
+
+def write_text(stream: TextIO, parts: Sequence[RenderableType]) -> None:
+    """Text and tables, folded to the terminal's width where there is one."""
+    terminal = stream.isatty()
+    console = Console(
+        file=stream,
+        width=None if terminal else _ANY_WIDTH,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
+    with console.capture() as captured:
+        console.print(Group(*parts), soft_wrap=not terminal)
+    lines = captured.get().splitlines()
+    _write(stream, "".join(f"{line.rstrip()}\n" for line in lines))
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write and flush; a reader that went away (EPIPE) has what it wanted.
+
+    Anything else that keeps the result from its reader is an error: it must not end in 0.
+    """
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        drop(stream)
+    except OSError as error:
+        drop(stream)
+        raise LocalSpaceError(
+            f"the result could not be written to standard output: {error.strerror}",
+            hint="the work itself was done; see 'btrfs-to-s3 list'",
+        ) from error
+
+
+def drop(stream: TextIO) -> None:
+    """Let nothing more reach the stream, so that closing it at exit raises nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def settle(*streams: TextIO) -> None:
+    """Write what is still buffered, or let it go."""
+    for stream in streams:
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            drop(stream)
+
+
+def standard_streams() -> tuple[TextIO, TextIO]:
+    """Standard output and error; a name that is no valid UTF-8 must not end the program.
+
+    One that was closed before the program began (``>&-``) takes everything and keeps nothing.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - open to the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    return sys.stdout, sys.stderr

@@ -1,0 +1,221 @@
+"""What a prune would remove, or removed: as JSON and as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from btrfs_to_s3.cli import documents, human
+from btrfs_to_s3.cli.text import facts, line, requests, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import RenderableType
+
+    from btrfs_to_s3.cli.documents import Document
+    from btrfs_to_s3.cli.exit_codes import Failure
+    from btrfs_to_s3.model.objects import DeleteFailure
+    from btrfs_to_s3.operations.prune import (
+        PruneResult,
+        RepositoryPlan,
+        SourcePlan,
+        SourceResult,
+    )
+    from btrfs_to_s3.operations.prune_orphans import OrphanRemovals, OrphanResult
+
+
+def document(
+    repository: str,
+    planned: RepositoryPlan,
+    done: PruneResult | None,
+    failures: Mapping[str, Failure],
+    counts: Mapping[str, int],
+) -> Document:
+    """The plan, and where it was carried out what that gave."""
+    results = {} if done is None else {each.source_id: each for each in done.sources}
+    return {
+        "repository": repository,
+        "dry_run": done is None,
+        "sources": [
+            {
+                **planned_source(each),
+                "result": _result(results.get(each.wishes.source_id)),
+                "error": _error(failures.get(str(each.wishes.source_id))),
+            }
+            for each in planned.sources
+        ],
+        "orphans": {
+            **planned_orphans(planned.orphans),
+            "result": None if done is None else _orphan_result(done.orphans),
+            "error": _error(failures.get("orphans")),
+        },
+        "requests": dict(counts),
+        "duration_s": None if done is None else documents.seconds(done.duration),
+    }
+
+
+def planned_source(each: SourcePlan) -> Document:
+    """What would become of one source's backups."""
+    lines = () if each.plan is None else each.plan.lines
+    return {
+        "source_id": str(each.wishes.source_id),
+        "label": each.wishes.source_id.label,
+        "backups": [
+            {
+                "backup_id": str(item.entry.backup_id),
+                "keep": item.keep,
+                "reasons": list(item.reasons),
+                "stored_size_bytes": item.entry.stored_size_bytes,
+            }
+            for item in lines
+        ],
+        "unfinished": [str(backup_id) for backup_id in each.unfinished],
+        "freed_bytes": 0 if each.plan is None else each.plan.freed_bytes,
+    }
+
+
+def planned_orphans(orphans: OrphanRemovals | None) -> Document:
+    """Objects of no live backup: how many would go, and what stays and why."""
+    if orphans is None:
+        return {"object_count": 0, "freed_bytes": 0, "upload_count": 0, "left": []}
+    left = [
+        {"source_id": str(source_id), "backup_id": str(backup_id), "reason": reason}
+        for (source_id, backup_id), reason in orphans.plan.left
+    ]
+    left += [
+        {"source_id": str(source_id), "backup_id": None, "reason": reason}
+        for source_id, reason in orphans.unreadable
+    ]
+    return {
+        "object_count": len(orphans.plan.remove) + len(orphans.surplus),
+        "freed_bytes": orphans.freed_bytes,
+        "upload_count": len(orphans.plan.abort),
+        "left": left,
+    }
+
+
+def text(
+    planned: RepositoryPlan,
+    done: PruneResult | None,
+    other_hosts: Sequence[str],
+    counts: Mapping[str, int],
+) -> list[RenderableType]:
+    """Every decision before, what was done after."""
+    parts: list[RenderableType] = []
+    if done is None:
+        for each in planned.sources:
+            parts += plan_of_source(each)
+        parts += plan_of_orphans(planned.orphans)
+    else:
+        for result in done.sources:
+            parts += _done(result)
+        parts += _orphans_done(done.orphans)
+        pairs = [("took", human.span(done.duration)), ("requests", requests(counts))]
+        parts += [line("prune", "bold"), facts(pairs)]
+    if not planned.sources:
+        parts.insert(0, line("no source of this host has backups here"))
+    if other_hosts:
+        parts.append(line(f"left alone, of other hosts: {', '.join(other_hosts)}"))
+    return parts
+
+
+def plan_of_source(each: SourcePlan) -> list[RenderableType]:
+    """A line for every backup, kept or not, with the reasons."""
+    if each.error is not None:
+        return []
+    lines = () if each.plan is None else each.plan.lines
+    gone = [item for item in lines if not item.keep]
+    freed = 0 if each.plan is None else each.plan.freed_bytes
+    heading = f"{each.wishes.source_id}: {len(gone)} of {human.count(len(lines), 'backup')}"
+    rows = [
+        (
+            str(item.entry.backup_id),
+            "keep" if item.keep else "remove",
+            human.size(item.entry.stored_size_bytes),
+            "; ".join(item.reasons),
+        )
+        for item in lines
+    ]
+    parts: list[RenderableType] = [
+        line(f"{heading} would be removed ({human.size(freed)})", "bold"),
+        table(("BACKUP", "DECISION", "STORED", "WHY"), rows, right=("STORED",)),
+    ]
+    if each.unfinished:
+        named = ", ".join(map(str, each.unfinished))
+        parts.append(line(f"removals that an earlier run did not finish: {named}"))
+    return parts
+
+
+def plan_of_orphans(orphans: OrphanRemovals | None) -> list[RenderableType]:
+    """How many objects of no backup would go, by reason, and what stays."""
+    if orphans is None:
+        return []
+    by_reason: dict[str, list[int]] = {}
+    for orphan in (*orphans.plan.remove, *orphans.surplus):
+        by_reason.setdefault(orphan.reason, []).append(orphan.listed.size_bytes)
+    total = sum(map(len, by_reason.values()))
+    heading = f"orphans: {human.count(total, 'object')} would be removed"
+    pairs = [
+        (human.count(len(sizes), "object"), f"{human.size(sum(sizes))}: {reason}")
+        for reason, sizes in by_reason.items()
+    ]
+    pairs += [("1 upload", f"aborted: {lost.reason}") for lost in orphans.plan.abort]
+    pairs += [
+        ("left", f"{source_id}@{backup_id}: {reason}")
+        for (source_id, backup_id), reason in orphans.plan.left
+    ]
+    pairs += [("left", f"{source_id}: {reason}") for source_id, reason in orphans.unreadable]
+    size = f" ({human.size(orphans.freed_bytes)})" if total else ""
+    return [line(heading + size, "bold"), facts(pairs)] if pairs else [line(heading, "bold")]
+
+
+def _done(result: SourceResult) -> list[RenderableType]:
+    removed = human.count(len(result.removed), "backup")
+    freed = human.size(result.freed_bytes)
+    pairs = [("removed", str(backup_id)) for backup_id in result.removed]
+    pairs += [("spared", f"{backup_id}: it became needed") for backup_id in result.spared]
+    pairs += [("refused", _refused(each)) for each in result.failures]
+    heading = line(f"{result.source_id}: {removed} removed, {freed} freed", "bold")
+    return [heading, facts(pairs)] if pairs else [heading]
+
+
+def _orphans_done(result: OrphanResult) -> list[RenderableType]:
+    if not (result.objects or result.uploads or result.failures):
+        return []
+    objects = human.count(result.objects, "object")
+    uploads = human.count(result.uploads, "unfinished upload")
+    heading = f"orphans: {objects} removed, {human.size(result.freed_bytes)} freed, {uploads} ended"
+    pairs = [("refused", _refused(each)) for each in result.failures]
+    return [line(heading, "bold"), facts(pairs)] if pairs else [line(heading, "bold")]
+
+
+def _refused(failure: DeleteFailure) -> str:
+    return f"{failure.key}: {failure.code} {failure.message}".rstrip()
+
+
+def _result(result: SourceResult | None) -> Document | None:
+    if result is None:
+        return None
+    return {
+        "removed": [str(backup_id) for backup_id in result.removed],
+        "spared": [str(backup_id) for backup_id in result.spared],
+        "freed_bytes": result.freed_bytes,
+        "refused": [_failure(each) for each in result.failures],
+    }
+
+
+def _orphan_result(result: OrphanResult) -> Document:
+    return {
+        "object_count": result.objects,
+        "freed_bytes": result.freed_bytes,
+        "upload_count": result.uploads,
+        "refused": [_failure(each) for each in result.failures],
+    }
+
+
+def _failure(each: DeleteFailure) -> Document:
+    return {"key": each.key, "code": each.code, "message": each.message}
+
+
+def _error(failure: Failure | None) -> Document | None:
+    return None if failure is None else documents.error(failure)

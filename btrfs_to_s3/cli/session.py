@@ -1,0 +1,92 @@
+"""What every command works with: the options given, the streams, and the way to the repository."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from btrfs_to_s3.cli.exit_codes import Failure
+from btrfs_to_s3.cli.messages import Messages, Style, Verbosity
+from btrfs_to_s3.cli.progress import make_reporter
+from btrfs_to_s3.config.load import load
+from btrfs_to_s3.errors import InterruptedRunError, ReceiveError, SendError, UsageError
+from btrfs_to_s3.wiring import Application, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from typing import TextIO
+
+    from btrfs_to_s3.cli.progress import LineReporter, TerminalReporter
+    from btrfs_to_s3.config.effective import Config
+    from btrfs_to_s3.errors import BtrfsToS3Error
+    from btrfs_to_s3.host.signals import StopSignal
+
+
+@dataclass(slots=True)
+class GlobalOptions:
+    """Options that every command has; they may stand before or after its name."""
+
+    config: Path | None = None
+    verbose: bool = False
+    quiet: bool = False
+    json: bool = False
+    no_progress: bool = False
+
+    @property
+    def verbosity(self) -> Verbosity:
+        """``UsageError`` for ``-v`` together with ``-q``."""
+        if self.verbose and self.quiet:
+            raise UsageError("-v and -q exclude each other", hint="give one of them")
+        if self.verbose:
+            return Verbosity.VERBOSE
+        return Verbosity.QUIET if self.quiet else Verbosity.NORMAL
+
+
+@dataclass
+class Session:
+    """One call of the program. ``settings`` are the setting options of the command, as given."""
+
+    environ: Mapping[str, str]
+    stdout: TextIO
+    stderr: TextIO
+    stop: StopSignal
+    options: GlobalOptions = field(default_factory=GlobalOptions)
+    settings: dict[str, str | None] = field(default_factory=dict)
+
+    @cached_property
+    def messages(self) -> Messages:
+        """Standard error; to be used once the options are known."""
+        style = Style.of(self.stderr, self.environ)
+        return Messages(self.stderr, style, self.options.verbosity, utc_now)
+
+    @cached_property
+    def reporter(self) -> LineReporter | TerminalReporter:
+        """Where operations tell what is happening."""
+        return make_reporter(
+            self.messages, self.stderr, time.monotonic, progress=not self.options.no_progress
+        )
+
+    def failure_of(self, error: BtrfsToS3Error) -> Failure:
+        """How an error ends the run, or its work on one source.
+
+        Once a signal asked to stop, an interruption is what it is, and so is a btrfs process that
+        ended too early: stopping ends it.
+        """
+        stopped = isinstance(error, InterruptedRunError | SendError | ReceiveError)
+        if self.stop.received is not None and stopped:
+            return Failure.of_stop(self.stop.received.name)
+        return Failure.of(error)
+
+    def config(self) -> Config:
+        """The effective configuration; its warnings are told."""
+        config = load(self.options.config, environ=self.environ, command_line=self.settings)
+        for warning in config.warnings:
+            self.messages.warn(warning)
+        return config
+
+    def application(self, config: Config, *, looking: bool = False) -> Application:
+        """The repository and this machine; ``looking`` writes nothing on this machine either."""
+        return Application(config, self.environ, self.stop, self.reporter, looking=looking)

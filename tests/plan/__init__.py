@@ -1,0 +1,1 @@
+"""The planner: decisions without a filesystem, a service or a clock."""

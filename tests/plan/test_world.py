@@ -1,0 +1,383 @@
+"""Sequences of backups, prunes, failures, restores, tampering and clock jumps.
+
+A small model of Btrfs and of a repository carries out whatever the plans say. A subvolume's
+content is one number; a stream is the content it was made of and the content it gives, and
+replaying it on anything else is the failure that every rule here tries to provoke.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy
+from btrfs_to_s3.plan.backup import BackupPlan, Decision, plan_backup
+from btrfs_to_s3.plan.chain import chain_of, live_chains
+from btrfs_to_s3.plan.facts import BackupFacts, BackupWishes, OpenJournal
+from btrfs_to_s3.plan.local_retention import LocalFacts, plan_local_prune
+from btrfs_to_s3.plan.parents import valid_parents
+from btrfs_to_s3.plan.rebuild import rebuild_head
+from btrfs_to_s3.plan.refusal import Refusal
+from btrfs_to_s3.plan.restore import Action, RestoreTarget, plan_restore
+from btrfs_to_s3.plan.retention import plan_prune
+from btrfs_to_s3.plan.source import KnownSource, NewSource, SourceQuery, match_source
+from tests.plan.build import SOURCE_ID, T0, entry, head, manifest, record, source, subvolume
+from tests.plan.strategies import policies, times
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from btrfs_to_s3.model.backup import Head, HeadEntry, Manifest
+    from btrfs_to_s3.model.identity import BackupId
+    from btrfs_to_s3.model.subvolume import Subvolume
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A committed stream: the content it must be replayed on, and what comes out."""
+
+    base: int | None
+    content: int
+    manifest: tuple[Manifest, str]
+
+
+class World(RuleBasedStateMachine):
+    """One source, its filesystem, its repository and a clock nobody can trust."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = T0
+        self.numbers = 10
+        self.transid = 100
+        self.source = source(ctransid=100)
+        self.content: dict[UUID, int] = {self.source.uuid: 1}
+        self.local: dict[UUID, Subvolume] = {}
+        self.received: dict[UUID, int] = {}
+        self.head: Head | None = None
+        self.stored: dict[BackupId, Stored] = {}
+        self.journal: OpenJournal | None = None
+        self.sequence = 0
+        self.sent = 0  # the content that an interrupted upload began with
+
+    def number(self) -> int:
+        self.numbers += 1
+        return self.numbers
+
+    @initialize(ctransid=st.integers(1, 10**6))
+    def begin(self, ctransid: int) -> None:
+        self.transid = ctransid
+        self.source = replace(self.source, ctransid=ctransid)
+
+    # --- what people, programs and clocks do -------------------------------------------------
+
+    @rule()
+    def write(self) -> None:
+        self.transid += 1
+        self.source = replace(self.source, ctransid=self.transid)
+        self.content[self.source.uuid] = self.number()
+
+    @rule(hours=st.integers(1, 24 * 20))
+    def time_passes(self, hours: int) -> None:
+        self.clock += timedelta(hours=hours)
+
+    @rule(to=times)
+    def the_clock_jumps(self, to: datetime) -> None:
+        self.clock = to
+
+    @precondition(lambda self: self.local)
+    @rule(data=st.data(), changes=st.booleans(), back=st.booleans())
+    def someone_edits_a_snapshot(
+        self,
+        data: st.DataObject,
+        changes: bool,
+        back: bool,
+    ) -> None:
+        snapshot = data.draw(st.sampled_from(list(self.local.values())))
+        self.transid += 1
+        edited = replace(snapshot, readonly=back and snapshot.readonly)
+        if changes:
+            edited = replace(edited, ctransid=self.transid)
+            self.content[snapshot.uuid] = self.number()
+        self.local[snapshot.uuid] = edited
+
+    @precondition(lambda self: self.local)
+    @rule(data=st.data())
+    def someone_deletes_a_snapshot(self, data: st.DataObject) -> None:
+        del self.local[data.draw(st.sampled_from(sorted(self.local)))]
+
+    @precondition(lambda self: self.local)
+    @rule(data=st.data())
+    def someone_rolls_back(self, data: st.DataObject) -> None:
+        self.make_source(data.draw(st.sampled_from(list(self.local.values()))))
+
+    @rule()
+    def the_local_state_is_lost(self) -> None:
+        self.received = {}
+        self.journal = None
+
+    @precondition(lambda self: self.head is not None)
+    @rule(to=times)
+    def the_head_is_lost_and_rebuilt(self, to: datetime) -> None:
+        before = self.live()
+        rebuilt = rebuild_head(
+            (item.manifest for item in self.stored.values()),
+            record(),
+            repository_id=before.repository_id,
+            writer="rebuild",
+            written=to,
+        )
+        assert rebuilt.left_out == ()
+        self.head = rebuilt.head
+        self.sequence = rebuilt.head.sequence
+
+    # --- what the plans say ------------------------------------------------------------------
+
+    @rule(writes=st.booleans())
+    def back_up(
+        self,
+        writes: bool,
+    ) -> None:
+        if writes:
+            self.write()
+        self.run(BackupWishes())
+
+    @rule()
+    def back_up_until_the_power_fails(self) -> None:
+        self.write()
+        self.run(BackupWishes(), interrupted=True)
+
+    @rule(
+        full=st.booleans(),
+        force=st.booleans(),
+        restart=st.booleans(),
+        max_chain=st.integers(1, 6),
+        full_every=st.none() | st.integers(1, 30).map(lambda count: timedelta(days=count)),
+    )
+    def back_up_by(
+        self,
+        full: bool,
+        force: bool,
+        restart: bool,
+        max_chain: int,
+        full_every: timedelta | None,
+    ) -> None:
+        policy = ChainPolicy(full_every, max_chain)
+        self.run(BackupWishes(full=full, force=force, restart=restart, chain=policy))
+
+    def run(self, wishes: BackupWishes, *, interrupted: bool = False) -> None:
+        facts = BackupFacts(
+            self.source, self.subvolumes(), self.matched(), self.received, self.journal
+        )
+        result = plan_backup(facts, wishes, self.clock)
+        assert result.reasons
+        assert result.decision is not Decision.REFUSE
+        if result.discard_journal:
+            self.journal = None
+        if result.decision is Decision.SKIP:
+            newest = self.live().newest
+            assert newest is not None
+            assert self.stored[newest.backup_id].content == self.content[self.source.uuid]
+            return
+        self.send(result, wishes.chain, interrupted=interrupted)
+
+    @precondition(lambda self: self.head is not None)
+    @rule(policy=policies)
+    def prune(self, policy: KeepPolicy) -> None:
+        before = self.live()
+        pinned = {self.journal.parent: "journal"} if self.journal and self.journal.parent else {}
+        result = plan_prune(before, policy, self.clock, pinned)
+        self.head = replace(before, backups=result.remaining)
+        for item in result.removals:
+            del self.stored[item.backup_id]
+
+    @rule(policy=policies)
+    def prune_snapshots(self, policy: KeepPolicy) -> None:
+        heads = (self.head,) if self.head else ()
+        protected = {self.journal.snapshot_uuid: "journal"} if self.journal else {}
+        local = tuple(self.local.values())
+        facts = LocalFacts(self.source, local, heads, self.received, protected)
+        for snapshot in plan_local_prune(facts, policy, self.clock).removals:
+            del self.local[snapshot.uuid]
+        if self.head:
+            left = tuple(self.local.values())
+            before = valid_parents(self.head, local, self.received)
+            assert valid_parents(self.head, left, self.received)[:1] == before[:1]
+
+    @precondition(lambda self: self.head is not None and self.head.backups)
+    @rule(data=st.data(), transid=st.integers(1, 10**6))
+    def the_machine_burns_down(self, data: st.DataObject, transid: int) -> None:
+        """Everything local is gone; some backup is restored and worked on."""
+        self.local, self.received, self.journal = {}, {}, None
+        self.transid = transid
+        wanted = data.draw(st.sampled_from(self.live().backups))
+        self.make_source(self.restore(wanted))
+        self.write()
+        query = SourceQuery(self.source, self.subvolumes(), (self.live(),), "x", "y", "z")
+        assert isinstance(match_source(query), KnownSource)
+        facts = BackupFacts(self.source, self.subvolumes(), self.head, self.received)
+        result = plan_backup(facts, BackupWishes(chain=ChainPolicy(max_chain=9999)), self.clock)
+        assert result.parent is not None
+        assert result.parent.entry == wanted
+
+    @precondition(lambda self: self.head is not None and self.head.backups)
+    @rule(data=st.data())
+    def someone_restores_beside_it(self, data: st.DataObject) -> None:
+        wanted = data.draw(st.sampled_from(self.live().backups))
+        chain = chain_of(self.live(), wanted.backup_id)
+        local = list(self.subvolumes())
+        if plan_restore(chain, local, self.received, self.target(chain)).refusal is None:
+            self.restore(wanted)
+
+    # --- carrying it out ---------------------------------------------------------------------
+
+    def live(self) -> Head:
+        assert self.head is not None
+        return self.head
+
+    def subvolumes(self) -> tuple[Subvolume, ...]:
+        return (self.source, *self.local.values())
+
+    def matched(self) -> Head | None:
+        heads = (self.head,) if self.head else ()
+        query = SourceQuery(self.source, self.subvolumes(), heads, "data", "host", "nas")
+        result = match_source(query)
+        assert self.head is None or not isinstance(result, NewSource)
+        if isinstance(result, Refusal):
+            # Nothing that is left leads to this source: a person decides.
+            result = match_source(replace(query, adopt=SOURCE_ID))
+        return result.head if isinstance(result, KnownSource) else None
+
+    def make_source(self, snapshot: Subvolume) -> None:
+        number = self.number()
+        self.source = subvolume(number, parent=snapshot.uuid, ctransid=snapshot.ctransid)
+        self.content[self.source.uuid] = self.content[snapshot.uuid]
+
+    def snapshot(self) -> Subvolume:
+        self.transid += 1
+        number = self.number()
+        made = subvolume(
+            number, parent=self.source.uuid, ctransid=self.source.ctransid, readonly=True
+        )
+        self.local[made.uuid] = replace(made, otime=self.clock, otransid=self.transid)
+        self.content[made.uuid] = self.content[self.source.uuid]
+        return self.local[made.uuid]
+
+    def send(self, plan: BackupPlan, policy: ChainPolicy, *, interrupted: bool) -> None:
+        sent = plan.snapshot or self.snapshot()
+        if plan.decision is Decision.RESUME:
+            assert self.content[sent.uuid] == self.sent
+        parent = plan.parent
+        if parent is not None:
+            # What the increment leaves out is taken from the stored parent when it is restored.
+            stored = self.stored[parent.entry.backup_id]
+            assert self.content[parent.local.uuid] == stored.content
+        if parent is not None and plan.decision is Decision.INCREMENTAL:
+            links = chain_of(self.live(), parent.entry.backup_id)
+            assert len(links) < policy.max_chain
+            age = sent.otime - links[0].snapshot_time
+            assert policy.full_every is None or age < policy.full_every
+        made = entry(
+            self.sequence + 1,
+            parent.entry if parent else None,
+            time=sent.otime,
+            uuid=sent.uuid,
+            ctransid=sent.ctransid,
+        )
+        assert made.stream.uuid not in {item.stream.uuid for item in self.entries()}
+        if interrupted:
+            self.sent = self.content[sent.uuid]
+            self.journal = OpenJournal(
+                SOURCE_ID,
+                made.backup_id,
+                made.kind,
+                made.parent,
+                sent.uuid,
+                sent.ctransid,
+                self.clock,
+            )
+            return
+        self.commit(made, parent.entry if parent else None, self.content[sent.uuid])
+
+    def entries(self) -> tuple[HeadEntry, ...]:
+        return self.head.backups if self.head else ()
+
+    def commit(self, made: HeadEntry, parent: HeadEntry | None, content: int) -> None:
+        self.sequence += 1
+        self.journal = None
+        base = self.stored[parent.backup_id] if parent else None
+        hashed = manifest(made, base.manifest if base else None)
+        facts = replace(hashed[0].snapshot, parent_uuid=self.source.uuid)
+        hashed = (replace(hashed[0], snapshot=facts), hashed[1])
+        self.stored[made.backup_id] = Stored(base.content if base else None, content, hashed)
+        before = self.head or head()
+        self.head = replace(
+            before,
+            sequence=self.sequence,
+            subvolume_uuid=self.source.uuid,
+            backups=(*before.backups, made),
+        )
+
+    def target(self, chain: tuple[HeadEntry, ...]) -> RestoreTarget:
+        names = {item.backup_id: f"{self.number()}" for item in chain}
+        return RestoreTarget("restored", names, frozenset())
+
+    def restore(self, wanted: HeadEntry) -> Subvolume:
+        chain = chain_of(self.live(), wanted.backup_id)
+        plan = plan_restore(chain, self.subvolumes(), self.received, self.target(chain))
+        assert plan.refusal is None
+        last: Subvolume | None = None
+        for link in plan.links:
+            if link.action is Action.REUSE:
+                last = link.local
+                assert last is not None
+                assert self.content[last.uuid] == self.stored[link.entry.backup_id].content
+            elif link.action is Action.RECEIVE:
+                last = self.receive(link.entry, last)
+        assert last is not None
+        return last
+
+    def receive(self, item: HeadEntry, parent: Subvolume | None) -> Subvolume:
+        stored = self.stored[item.backup_id]
+        assert (None if parent is None else self.content[parent.uuid]) == stored.base
+        self.transid += 2
+        number = self.number()
+        made = subvolume(
+            number,
+            parent=parent.uuid if parent else None,
+            received=item.stream.uuid,
+            ctransid=self.transid,
+            stransid=item.stream.transid,
+            readonly=True,
+        )
+        made = replace(made, otransid=self.transid - 1, rtransid=self.transid, otime=self.clock)
+        self.local[made.uuid] = made
+        self.content[made.uuid] = stored.content
+        self.received[made.uuid] = made.ctransid
+        return made
+
+    # --- what must hold at every moment ------------------------------------------------------
+
+    @invariant()
+    def every_live_backup_restores(self) -> None:
+        if self.head is None:
+            return
+        live_chains(self.head)
+        content: dict[BackupId | None, int | None] = {None: None}
+        for item in sorted(self.head.backups, key=lambda one: one.sequence):
+            stored = self.stored[item.backup_id]
+            assert stored.base == content[item.parent]
+            content[item.backup_id] = stored.content
+        assert set(self.stored) == {item.backup_id for item in self.head.backups}
+
+    @invariant()
+    def a_source_once_stored_has_a_restore_point(self) -> None:
+        assert self.head is None or self.head.newest is not None
+
+
+TestWorld = World.TestCase
+TestWorld.settings = settings(max_examples=250, stateful_step_count=30, deadline=None)
