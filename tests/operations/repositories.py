@@ -127,6 +127,7 @@ class SyntheticRepository:
         self.subvolume_uuid = uuid4()
         self._directory = directory
         self._host = Host(secrets.token_hex(8), host, "pid 1")
+        self._source_exists = False
         self._transid = 100
         self._taken = datetime(2026, 1, 1, tzinfo=UTC)
         self.access = RepositoryAccess(store, self.state, self._host, self.listener, self.clock)
@@ -296,7 +297,7 @@ class SyntheticRepository:
         )
 
     def _ensure_source(self) -> None:
-        if self.access.head(self.source_id) is not None:
+        if self._source_exists or self.access.head(self.source_id) is not None:
             return
         record = SourceRecord(
             source_id=self.source_id,
@@ -308,6 +309,7 @@ class SyntheticRepository:
         )
         if self.store.head(f"sources/{self.source_id}.json") is None:
             self.access.create_source(record)
+        self._source_exists = True
 
     def _name(self) -> str:
         return f"{self.source_id}.{self._taken:%Y%m%dT%H%M%SZ}"
