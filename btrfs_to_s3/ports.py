@@ -113,6 +113,11 @@ class ObjectStore(Protocol):
         ``IntegrityError`` when the object ends before the range does.
         """
 
+    def get_into(
+        self, key: str, buffer: memoryview, *, offset: int, version_id: str | None = None
+    ) -> None:
+        """As ``get``, but the bytes fill ``buffer``; after an error it holds anything."""
+
     def get_whole(
         self, key: str, *, limit_bytes: int, version_id: str | None = None
     ) -> tuple[bytes, str]:

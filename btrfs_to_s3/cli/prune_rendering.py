@@ -32,29 +32,38 @@ def document(
     counts: Mapping[str, int],
 ) -> Document:
     """The plan, and where it was carried out what that gave."""
-    results = {} if done is None else {each.source_id: each for each in done.sources}
     return {
         "repository": repository,
         "dry_run": done is None,
+        **decided(planned, done, failures),
+        "requests": dict(counts),
+        "duration_s": None if done is None else documents.seconds(done.duration),
+    }
+
+
+def decided(
+    planned: RepositoryPlan, done: PruneResult | None, failures: Mapping[str, Failure]
+) -> Document:
+    """The decisions on every source's backups and on orphans, and what came of them."""
+    results = {} if done is None else {each.source_id: each for each in done.sources}
+    return {
         "sources": [
             {
-                **planned_source(each),
+                **_planned_source(each),
                 "result": _result(results.get(each.wishes.source_id)),
                 "error": _error(failures.get(str(each.wishes.source_id))),
             }
             for each in planned.sources
         ],
         "orphans": {
-            **planned_orphans(planned.orphans),
+            **_planned_orphans(planned.orphans),
             "result": None if done is None else _orphan_result(done.orphans),
             "error": _error(failures.get("orphans")),
         },
-        "requests": dict(counts),
-        "duration_s": None if done is None else documents.seconds(done.duration),
     }
 
 
-def planned_source(each: SourcePlan) -> Document:
+def _planned_source(each: SourcePlan) -> Document:
     """What would become of one source's backups."""
     lines = () if each.plan is None else each.plan.lines
     return {
@@ -74,11 +83,11 @@ def planned_source(each: SourcePlan) -> Document:
     }
 
 
-def planned_orphans(orphans: OrphanRemovals | None) -> Document:
+def _planned_orphans(orphans: OrphanRemovals | None) -> Document:
     """Objects of no live backup: how many would go, and what stays and why."""
     if orphans is None:
         return {"object_count": 0, "freed_bytes": 0, "upload_count": 0, "left": []}
-    left = [
+    left: list[Document] = [
         {"source_id": str(source_id), "backup_id": str(backup_id), "reason": reason}
         for (source_id, backup_id), reason in orphans.plan.left
     ]
@@ -103,9 +112,7 @@ def text(
     """Every decision before, what was done after."""
     parts: list[RenderableType] = []
     if done is None:
-        for each in planned.sources:
-            parts += plan_of_source(each)
-        parts += plan_of_orphans(planned.orphans)
+        parts += plan_text(planned)
     else:
         for result in done.sources:
             parts += _done(result)
@@ -119,7 +126,13 @@ def text(
     return parts
 
 
-def plan_of_source(each: SourcePlan) -> list[RenderableType]:
+def plan_text(planned: RepositoryPlan) -> list[RenderableType]:
+    """Every decision with its reason."""
+    of_sources = [part for each in planned.sources for part in _plan_of_source(each)]
+    return [*of_sources, *_plan_of_orphans(planned.orphans)]
+
+
+def _plan_of_source(each: SourcePlan) -> list[RenderableType]:
     """A line for every backup, kept or not, with the reasons."""
     if each.error is not None:
         return []
@@ -146,7 +159,7 @@ def plan_of_source(each: SourcePlan) -> list[RenderableType]:
     return parts
 
 
-def plan_of_orphans(orphans: OrphanRemovals | None) -> list[RenderableType]:
+def _plan_of_orphans(orphans: OrphanRemovals | None) -> list[RenderableType]:
     """How many objects of no backup would go, by reason, and what stays."""
     if orphans is None:
         return []

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.backup import Head
     from btrfs_to_s3.operations.verify_report import Finding, VerifyReport
 
+_NAMED = 3
 _WORDS = {Severity.FAULT: "fault", Severity.NOT_YET: "not yet", Severity.NOTICE: "notice"}
 
 
@@ -28,14 +29,15 @@ def failure_of(report: VerifyReport) -> Failure | None:
     if code is ExitCode.DONE:
         return None
     concerned = [each for each in report.findings if each.problem.severity.value is code]
-    where = {each.backup_id or each.source_id for each in concerned}
-    context = {"findings": len(concerned), "concerned": sorted(map(str, where))}
+    where = sorted({str(each.backup_id or each.source_id) for each in concerned})
+    context = {"findings": len(concerned), "concerned": where}
     if code is ExitCode.NOT_READABLE_YET:
         message = f"{human.count(len(where), 'backup')} could not be read: archived, not thawed"
         return Failure(code, "not_readable_yet", message, "thaw them first", context)
     found = human.count(len(concerned), "fault")
-    message = f"verification found {found}, in {human.count(len(where), 'backup')}"
-    return Failure(code, "integrity", message, "the advice stands with each fault", context)
+    more = f" and {len(where) - _NAMED} more" if len(where) > _NAMED else ""
+    message = f"verification found {found} in {', '.join(where[:_NAMED])}{more}"
+    return Failure(code, "integrity", message, "what can be done stands with each", context)
 
 
 def document(

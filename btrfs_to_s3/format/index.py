@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.format.jsonio import Fields, encode_line
+from btrfs_to_s3.format.trailer import TRAILER_LIMIT_BYTES
 from btrfs_to_s3.model.backup import FRAME_SIZE_BYTES, ChunkRecord
 
 LINE_LIMIT_BYTES = 8 * 1024 * 1024
@@ -58,6 +59,6 @@ def chunk_record(fields: Fields) -> ChunkRecord:
         raise IntegrityError(f"{fields.what}: part digests do not cover the stored size")
     if len(record.frame_sizes_bytes) != -(-record.raw_size_bytes // FRAME_SIZE_BYTES):
         raise IntegrityError(f"{fields.what}: frames do not cover the raw size")
-    if sum(record.frame_sizes_bytes) >= record.stored_size_bytes:
-        raise IntegrityError(f"{fields.what}: frames leave no room for the trailer")
+    if not 0 < record.stored_size_bytes - sum(record.frame_sizes_bytes) <= TRAILER_LIMIT_BYTES:
+        raise IntegrityError(f"{fields.what}: frames and trailer do not make the stored size")
     return record

@@ -1,7 +1,8 @@
 """Chunks become the stream again: download ahead, check, decode, check, hand over (design §4).
 
-Threads: one feeder, ``concurrency`` downloaders, one writer. Memory: ``(concurrency + 2)`` parts
-and a few frames; never the size of a chunk or of the stream. The sink gets no byte whose part did
+Threads: one feeder, ``concurrency`` downloaders, one decoder, one writer. Memory:
+``(concurrency + 2) * part size + 6 * 4 MiB`` and a constant; never the size of a chunk or of the
+stream. The sink gets no byte whose part did
 not have the SHA-256 that the index records.
 """
 
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.format.trailer import Trailer, decode_trailer
+from btrfs_to_s3.stream.buffers import Buffer, BufferPool
 from btrfs_to_s3.stream.chunks import ChunkDecoder
 from btrfs_to_s3.stream.commands import StreamFacts, StreamInspector
 from btrfs_to_s3.stream.pump import Channel, OrderedPool, Pump
@@ -28,20 +30,13 @@ _DECODED_BLOCKS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class _PartRequest:
-    """One ranged GET."""
+class _Part:
+    """One ranged GET into a buffer."""
 
     chunk: ChunkRecord
     number: int
     last: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _FetchedPart:
-    """A part whose digest was checked."""
-
-    request: _PartRequest
-    data: bytes
+    buffer: Buffer
 
 
 class Download:
@@ -68,9 +63,10 @@ class Download:
         self._pump = Pump(cancel)
         self._store = store.bound(self._pump.cancel)
         self._inspector = StreamInspector(IntegrityError)
-        self._fetched: OrderedPool[_PartRequest, _FetchedPart] = OrderedPool(
+        self._fetched: OrderedPool[_Part, _Part] = OrderedPool(
             self._pump, "download", concurrency, self._fetch, concurrency + 1
         )
+        self._buffers = BufferPool(concurrency + 2, 0, self._pump.cancel)
         self._raw: Channel[bytes] = self._pump.channel(_DECODED_BLOCKS)
 
     def run(self, sink: Callable[[bytes], None], unblock: Callable[[], None]) -> StreamFacts:
@@ -93,39 +89,40 @@ class Download:
         for chunk in self._chunks:
             last = len(chunk.part_sha256_hex) - 1
             for number in range(last + 1):
-                self._fetched.submit(_PartRequest(chunk, number, last=number == last))
+                buffer = self._buffers.acquire(chunk.part_size_bytes)
+                self._fetched.submit(_Part(chunk, number, number == last, buffer))
         self._fetched.close()
 
-    def _fetch(self, request: _PartRequest) -> _FetchedPart:
-        chunk = request.chunk
-        offset = request.number * chunk.part_size_bytes
-        size = min(chunk.part_size_bytes, chunk.stored_size_bytes - offset)
-        data = self._store.get(
-            chunk.key, offset=offset, size_bytes=size, version_id=chunk.version_id
-        )
-        if hashlib.sha256(data).hexdigest() != chunk.part_sha256_hex[request.number]:
+    def _fetch(self, part: _Part) -> _Part:
+        chunk, buffer = part.chunk, part.buffer
+        offset = part.number * chunk.part_size_bytes
+        buffer.used = min(chunk.part_size_bytes, chunk.stored_size_bytes - offset)
+        self._store.get_into(chunk.key, buffer.view, offset=offset, version_id=chunk.version_id)
+        if hashlib.sha256(buffer.view).hexdigest() != chunk.part_sha256_hex[part.number]:
             raise IntegrityError(
-                f"{chunk.key}: part {request.number + 1} is damaged: it does not have the SHA-256 "
+                f"{chunk.key}: part {part.number + 1} is damaged: it does not have the SHA-256 "
                 "that the index records",
                 key=chunk.key,
             )
-        return _FetchedPart(request, data)
+        return part
 
     def _decode(self) -> None:
         decoder: ChunkDecoder | None = None
         for fetched in self._fetched:
-            chunk = fetched.request.chunk
+            chunk = fetched.chunk
             if decoder is None:
                 decoder = ChunkDecoder(
                     chunk.frame_sizes_bytes, chunk.raw_size_bytes, chunk.raw_sha256_hex, chunk.key
                 )
-            for raw in decoder.update(fetched.data):
+            size = fetched.buffer.used
+            for raw in decoder.update(fetched.buffer.view):
                 self._raw.put(raw)
-            if fetched.request.last:
+            self._buffers.release(fetched.buffer)
+            if fetched.last:
                 decoder.finish()
                 self._check_place(chunk, decoder.result())
                 decoder = None
-            self._reporter.advance(0, len(fetched.data), int(fetched.request.last))
+            self._reporter.advance(0, size, int(fetched.last))
         self._raw.close()
 
     def _check_place(self, chunk: ChunkRecord, trailer: bytes) -> None:

@@ -146,6 +146,6 @@ def _prune_local(
     except BtrfsToS3Error as error:
         services.reporter.warn(f"{label}: no local snapshot was pruned: {error}")
         return ()
-    for error in done.errors:
-        services.reporter.warn(f"{label}: a local snapshot could not be pruned: {error}")
+    for left in done.errors:
+        services.reporter.warn(f"{label}: a local snapshot could not be pruned: {left}")
     return tuple(snapshot.path for snapshot in done.removed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -47,17 +46,27 @@ def get_range(
     """Exactly ``size_bytes`` from ``offset``; see ``ObjectStore.get``."""
     if size_bytes == 0:
         return _nothing_of(session, key, version_id)
+    data = bytearray(size_bytes)
+    get_into(session, key, memoryview(data), offset=offset, version_id=version_id)
+    return bytes(data)
+
+
+def get_into(
+    session: Session, key: str, buffer: memoryview, *, offset: int, version_id: str | None
+) -> None:
+    """Fill ``buffer`` from ``offset`` on; see ``ObjectStore.get_into``."""
+    size_bytes = len(buffer)
     request = _get_request(session, key, version_id)
     request["Range"] = f"bytes={offset}-{offset + size_bytes - 1}"
 
-    def attempt(_: int) -> bytes:
+    def attempt(_: int) -> None:
         response = session.client.get_object(**request)
         with _closing(response) as body:
             _check_range(response, key, offset, size_bytes)
-            return _read_exactly(session, body, size_bytes)
+            _fill(session, body, buffer)
 
     try:
-        return session.call("GetObject", key, attempt)
+        session.call("GetObject", key, attempt)
     except RangeOutsideError as error:
         raise _too_short(key, offset, size_bytes) from error
 
@@ -214,15 +223,17 @@ class _closing:  # noqa: N801 - reads as contextlib.closing does
 
 
 def _read_exactly(session: Session, body: StreamingBody, size_bytes: int) -> bytes:
-    """Fill one buffer of ``size_bytes``; ``getvalue`` hands it out without another copy."""
-    buffer = io.BytesIO(bytes(size_bytes))
-    with buffer.getbuffer() as view:
-        filled = 0
-        while filled < size_bytes:
-            piece = _piece(session, body, min(size_bytes - filled, _PIECE_BYTES))
-            view[filled : filled + len(piece)] = piece
-            filled += len(piece)
-    return buffer.getvalue()
+    data = bytearray(size_bytes)
+    _fill(session, body, memoryview(data))
+    return bytes(data)
+
+
+def _fill(session: Session, body: StreamingBody, buffer: memoryview) -> None:
+    filled = 0
+    while filled < len(buffer):
+        piece = _piece(session, body, min(len(buffer) - filled, _PIECE_BYTES))
+        buffer[filled : filled + len(piece)] = piece
+        filled += len(piece)
 
 
 def _read_at_most(session: Session, body: StreamingBody, limit_bytes: int) -> bytes:

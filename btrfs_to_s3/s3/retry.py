@@ -121,8 +121,8 @@ class Retrier:
                 "waiting at the outage gate" if gated else f"again in {wait_s:.1f} s",
                 last,
             )
-            if wait_s > 0 and cancel.wait(wait_s):
-                raise interrupted(operation, key) from last
+            if wait_s > 0:
+                cancel.wait(wait_s)  # a cancellation is seen at the gate
 
     def _pass(
         self, operation: str, key: str, cancel: Cancellation, last: BtrfsToS3Error | None

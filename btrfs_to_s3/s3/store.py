@@ -165,6 +165,12 @@ class S3Store:
             self._session, key, offset=offset, size_bytes=size_bytes, version_id=version_id
         )
 
+    def get_into(
+        self, key: str, buffer: memoryview, *, offset: int, version_id: str | None = None
+    ) -> None:
+        """Fill ``buffer`` with the bytes from ``offset``."""
+        reading.get_into(self._session, key, buffer, offset=offset, version_id=version_id)
+
     def get_whole(
         self, key: str, *, limit_bytes: int, version_id: str | None = None
     ) -> tuple[bytes, str]:

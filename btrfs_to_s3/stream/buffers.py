@@ -42,17 +42,22 @@ class BufferPool:
         self._returned = threading.Condition()
         self._cancel = cancel
 
-    def acquire(self) -> Buffer:
-        """An empty buffer; ``InterruptedRunError`` when the work is cancelled while waiting."""
+    def acquire(self, size_bytes: int = 0) -> Buffer:
+        """An empty buffer, of at least ``size_bytes`` where the pool's size is too small.
+
+        ``InterruptedRunError`` when the work is cancelled while waiting.
+        """
         with self._returned:
             while not self._free and not self._unallocated:
                 if self._cancel.is_set():
                     raise InterruptedRunError("stopped while waiting for a buffer")
                 self._returned.wait(POLL_S)
-            if self._free:
-                return self._free.pop()
-            self._unallocated -= 1
-        return Buffer(self.size_bytes)
+            buffer = self._free.pop() if self._free else None
+            if buffer is None:
+                self._unallocated -= 1
+        if buffer is None or len(buffer.data) < size_bytes:
+            return Buffer(max(self.size_bytes, size_bytes))
+        return buffer
 
     def release(self, buffer: Buffer) -> None:
         """Give a buffer back; its bytes may be overwritten from now on."""

@@ -11,7 +11,7 @@ from btrfs_to_s3.model.backup import FRAME_SIZE_BYTES
 from btrfs_to_s3.stream.frames import decompress_frame, worst_frame_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from btrfs_to_s3.stream.buffers import Buffer, BufferPool
 
@@ -144,19 +144,26 @@ class ChunkDecoder:
         self._carry = bytearray()
         self._what = what
 
-    def update(self, stored: bytes | memoryview) -> list[bytes]:
-        """The raw frames that are complete now, in order."""
-        self._carry += stored
-        frames: list[bytes] = []
-        start = 0
-        with memoryview(self._carry) as view:
-            while self._wanted is not None and len(view) - start >= self._wanted:
-                with view[start : start + self._wanted] as frame:
-                    frames.append(self._decode(frame))
-                start += self._wanted
-                self._wanted = next(self._sizes, None)
-        del self._carry[:start]
-        return frames
+    def update(self, stored: bytes | memoryview) -> Iterator[bytes]:
+        """The raw frames that are complete now, in order.
+
+        One at a time, because a few stored bytes can hold gigabytes of zeros. ``stored`` may be
+        overwritten once all have been taken.
+        """
+        rest = memoryview(stored)
+        while rest and self._wanted is not None:
+            piece = rest[: self._wanted - len(self._carry)]
+            rest = rest[len(piece) :]
+            if not self._carry and len(piece) == self._wanted:
+                yield self._decode(piece)
+            else:
+                self._carry += piece
+                if len(self._carry) < self._wanted:
+                    return
+                frame, self._carry = self._carry, bytearray()
+                yield self._decode(memoryview(frame))
+            self._wanted = next(self._sizes, None)
+        self._carry += rest
 
     def finish(self) -> None:
         """``IntegrityError`` unless every frame came and the raw bytes have the right digest."""

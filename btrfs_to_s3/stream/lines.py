@@ -51,7 +51,8 @@ def compress_lines(lines: Iterable[bytes], out: BinaryIO) -> Compressed:
 def decompress_lines(source: BinaryIO, line_limit_bytes: int, what: str) -> Iterator[bytes]:
     """Lines of an object whose digest was checked; ``IntegrityError`` when it is not of this form.
 
-    Memory: one line and 256 KiB, whatever the object announces.
+    Memory: one line and 256 KiB, whatever the object announces. An object cut within a frame may
+    end early without an error: callers know its digest and how many lines there must be.
     """
     pending = bytearray()
     decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW_LIMIT_BYTES)

@@ -103,6 +103,12 @@ class Delegate:
         """As the inner store."""
         return self.inner.get(key, offset=offset, size_bytes=size_bytes, version_id=version_id)
 
+    def get_into(
+        self, key: str, buffer: memoryview, *, offset: int, version_id: str | None = None
+    ) -> None:
+        """As the inner store."""
+        self.inner.get_into(key, buffer, offset=offset, version_id=version_id)
+
     def get_whole(
         self, key: str, *, limit_bytes: int, version_id: str | None = None
     ) -> tuple[bytes, str]:

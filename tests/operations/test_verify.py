@@ -1,10 +1,8 @@
-"""What ``verify`` finds, each fault provoked on a real service."""
+"""What ``verify`` finds in chunks, and what it says; each fault provoked on a real service."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,56 +10,21 @@ import pytest
 from btrfs_to_s3.errors import ExitCode, InterruptedRunError, UnreachableError
 from btrfs_to_s3.format import keys
 from btrfs_to_s3.model.objects import DeleteTarget
-from btrfs_to_s3.operations.index import StoredIndex
-from btrfs_to_s3.operations.verify import verify_data, verify_quick
-from btrfs_to_s3.operations.verify_report import Problem, VerifyReport
+from btrfs_to_s3.operations.verify import verify_data
+from btrfs_to_s3.operations.verify_report import Problem
 from tests.operations.repositories import CHUNK_SIZE_BYTES, SETTINGS, SyntheticRepository
 from tests.operations.stores import ActsOnce, Delegate
+from tests.operations.verify_helpers import chunks, data, flip_a_bit, problems, quick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from btrfs_to_s3.model.backup import ChunkRecord, HeadEntry
     from btrfs_to_s3.model.objects import ObjectState
+    from btrfs_to_s3.operations.verify_report import VerifyReport
     from btrfs_to_s3.ports import ObjectStore
     from tests.operations.conftest import Bucket
 
 MIB = 1024 * 1024
-
-
-def quick(repository: SyntheticRepository, *, checksums: bool = False) -> VerifyReport:
-    return verify_quick(repository.services, [repository.source_id], checksums=checksums)
-
-
-def data(repository: SyntheticRepository) -> VerifyReport:
-    return verify_data(repository.services, [repository.source_id])
-
-
-def chunks(repository: SyntheticRepository, entry: HeadEntry) -> list[ChunkRecord]:
-    manifest = repository.access.manifest(repository.source_id, entry)
-    with StoredIndex(repository.store, repository.state, manifest) as index:
-        return list(index.chunks())
-
-
-def problems(report: VerifyReport) -> list[Problem]:
-    return [finding.problem for finding in report.findings]
-
-
-def flip_a_bit(bucket: Bucket, key: str) -> None:
-    content = bytearray(bucket.read(key))
-    content[len(content) // 2] ^= 1
-    bucket.write(key, bytes(content))
-
-
-def head_key(repository: SyntheticRepository) -> str:
-    return keys.head(repository.source_id)
-
-
-def edit_head(bucket: Bucket, repository: SyntheticRepository, **members: object) -> None:
-    """Change members of the newest backup's line."""
-    head = json.loads(bucket.read(head_key(repository)))
-    head["backups"][-1] |= members
-    bucket.write(head_key(repository), json.dumps(head).encode() + b"\n")
 
 
 # Sound repositories
@@ -227,144 +190,6 @@ def test_a_chunk_hidden_on_a_versioned_bucket_is_found_behind_its_delete_marker(
     assert {finding.key for finding in report.findings} == {hidden, replaced}
     assert "delete marker" in report.findings[0].advice
     assert report.exit_code is ExitCode.INTEGRITY
-
-
-# Manifests and indexes
-
-
-def test_an_edited_manifest_is_found(repository: SyntheticRepository, bucket: Bucket) -> None:
-    entry = repository.backup()
-    key = keys.manifest(repository.source_id, entry.backup_id)
-    bucket.write(key, bucket.read(key).replace(b'"6.2"', b'"6.3"'))
-    (finding,) = data(repository).findings
-    assert (finding.problem, finding.key) == (Problem.MANIFEST, key)
-    assert "SHA-256" in finding.message
-
-
-def test_a_missing_manifest_hides_no_other_backup(
-    repository: SyntheticRepository, bucket: Bucket
-) -> None:
-    first, second = repository.backup(), repository.backup()
-    bucket.remove(keys.manifest(repository.source_id, first.backup_id))
-    lost = chunks(repository, second)[0].key
-    bucket.remove(lost)
-    report = quick(repository)
-    assert problems(report) == [Problem.MANIFEST, Problem.CHUNK_MISSING]
-    assert report.counts.surplus_objects == 0
-
-
-@pytest.mark.parametrize("damage", ["flipped", "missing"])
-def test_a_damaged_index_is_found(
-    damage: str, repository: SyntheticRepository, bucket: Bucket
-) -> None:
-    first, second = repository.backup(), repository.backup()
-    key = keys.index(repository.source_id, first.backup_id)
-    if damage == "missing":
-        bucket.remove(key)
-    else:
-        flip_a_bit(bucket, key)
-    report = data(repository)
-    (finding,) = report.findings
-    assert (finding.problem, finding.key) == (Problem.INDEX, key)
-    assert report.counts.bytes_checked == second.stored_size_bytes
-
-
-def test_a_stream_that_its_manifest_does_not_describe_shows_in_the_data(
-    repository: SyntheticRepository, bucket: Bucket
-) -> None:
-    """Manifest and head forged together: all hashes fit, only the stream tells."""
-    entry = repository.backup()
-    key = keys.manifest(repository.source_id, entry.backup_id)
-    manifest = json.loads(bucket.read(key))
-    manifest["stream"]["transid"] += 1
-    forged = json.dumps(manifest).encode() + b"\n"
-    bucket.write(key, forged)
-    edit_head(
-        bucket,
-        repository,
-        manifest_sha256=sha256(forged).hexdigest(),
-        stream=manifest["stream"],
-    )
-    assert quick(repository).findings == ()
-    (finding,) = data(repository).findings
-    assert (finding.problem, finding.backup_id) == (Problem.STREAM, entry.backup_id)
-
-
-# Heads
-
-
-def test_a_lost_head_is_a_finding_of_its_own(
-    repository: SyntheticRepository, bucket: Bucket
-) -> None:
-    repository.backup(repository.backup())
-    bucket.remove(head_key(repository))
-    report = data(repository)
-    (finding,) = report.findings
-    assert finding.problem is Problem.HEAD_LOST
-    assert "2 manifests" in finding.message
-    assert report.counts.backups == 2
-    assert bucket.listing().count(head_key(repository)) == 0
-
-
-def test_a_head_that_was_rolled_back_is_found(
-    repository: SyntheticRepository, bucket: Bucket
-) -> None:
-    repository.backup()
-    old = bucket.read(head_key(repository))
-    repository.backup()
-    bucket.write(head_key(repository), old)
-    (finding,) = quick(repository).findings
-    assert finding.problem is Problem.HEAD_UNUSABLE
-    assert "rolled back" in finding.message
-    assert "--rebuild-head" in finding.advice
-
-
-def test_a_head_that_is_not_readable_is_found(
-    repository: SyntheticRepository, bucket: Bucket
-) -> None:
-    repository.backup()
-    bucket.write(head_key(repository), b'{"format":1')
-    (finding,) = quick(repository).findings
-    assert finding.problem is Problem.HEAD_UNUSABLE
-    assert "--rebuild-head" in finding.advice
-
-
-def test_an_edited_head_is_found(repository: SyntheticRepository, bucket: Bucket) -> None:
-    entry = repository.backup()
-    edit_head(bucket, repository, raw_size=1)
-    (finding,) = quick(repository).findings
-    assert (finding.problem, finding.backup_id) == (Problem.HEAD_DIFFERS, entry.backup_id)
-
-
-def test_a_head_that_lists_a_child_without_its_parent_is_found(
-    repository: SyntheticRepository, bucket: Bucket
-) -> None:
-    child = repository.backup(repository.backup())
-    head = json.loads(bucket.read(head_key(repository)))
-    del head["backups"][0]
-    bucket.write(head_key(repository), json.dumps(head).encode() + b"\n")
-    (finding,) = quick(repository).findings
-    assert (finding.problem, finding.backup_id) == (Problem.CHAIN, child.backup_id)
-
-
-def test_an_increment_moved_to_another_parent_is_found(
-    repository: SyntheticRepository, bucket: Bucket
-) -> None:
-    full, other = repository.backup(), repository.backup()
-    child = repository.backup(full)
-    edit_head(bucket, repository, parent=str(other.backup_id))
-    found = quick(repository).findings
-    assert {finding.problem for finding in found} == {Problem.HEAD_DIFFERS, Problem.CHAIN}
-    assert {finding.backup_id for finding in found} == {child.backup_id}
-
-
-def test_a_source_that_never_committed_is_mentioned_and_no_fault(
-    repository: SyntheticRepository,
-) -> None:
-    repository.upload()
-    report = quick(repository)
-    assert problems(report) == [Problem.NEVER_COMMITTED]
-    assert report.exit_code is ExitCode.DONE
 
 
 # Archived data

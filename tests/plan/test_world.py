@@ -151,6 +151,13 @@ class World(RuleBasedStateMachine):
         self.write()
         self.run(BackupWishes(), interrupted=True)
 
+    @rule()
+    def back_up_and_die_before_tidying_up(self) -> None:
+        self.back_up_until_the_power_fails()
+        begun = self.journal
+        self.run(BackupWishes())
+        self.journal = begun
+
     @rule(
         full=st.booleans(),
         force=st.booleans(),
@@ -269,9 +276,11 @@ class World(RuleBasedStateMachine):
 
     def send(self, plan: BackupPlan, policy: ChainPolicy, *, interrupted: bool) -> None:
         sent = plan.snapshot or self.snapshot()
-        if plan.decision is Decision.RESUME:
-            assert self.content[sent.uuid] == self.sent
         parent = plan.parent
+        if plan.decision is Decision.RESUME:
+            assert self.journal is not None
+            assert self.content[sent.uuid] == self.sent
+            assert self.journal.parent == (parent.entry.backup_id if parent else None)
         if parent is not None:
             # What the increment leaves out is taken from the stored parent when it is restored.
             stored = self.stored[parent.entry.backup_id]

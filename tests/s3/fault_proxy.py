@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
     from io import BufferedReader
 
@@ -91,6 +92,7 @@ class FaultProxy:
     upstream: tuple[str, int]
     seen: list[Request] = field(default_factory=list)
     connections: int = 0
+    tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> Self:
         self._faults: list[tuple[str, Callable[[Exchange], None]]] = []
@@ -115,7 +117,8 @@ class FaultProxy:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        scheme = "https" if self.tls is not None else "http"
+        return f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def fail(self, text: str, fault: Callable[[Exchange], None], times: int = 1) -> None:
         """Let the next ``times`` requests whose line contains ``text`` meet ``fault``."""
@@ -143,6 +146,12 @@ class FaultProxy:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
+        if self.tls is not None:
+            try:
+                client = self.tls.wrap_socket(client, server_side=True)
+            except OSError:  # the client did not like the certificate
+                client.close()
+                return
         broken = contextlib.suppress(OSError, http.client.HTTPException)
         with contextlib.closing(client), client.makefile("rb") as stream, broken:
             while self._one(client, stream):

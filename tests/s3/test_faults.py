@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import logging
 import os
 import threading
@@ -20,7 +22,14 @@ from btrfs_to_s3.errors import (
     RepositoryError,
     UnreachableError,
 )
-from btrfs_to_s3.model.objects import Create, DeleteTarget, Replace, Role
+from btrfs_to_s3.model.objects import (
+    Capabilities,
+    Create,
+    DeleteTarget,
+    Replace,
+    Role,
+    UploadedPart,
+)
 from tests.s3.conftest import QUICK
 from tests.s3.fakes import FakeTime, sha
 from tests.s3.fault_proxy import (
@@ -43,6 +52,9 @@ if TYPE_CHECKING:
     from tests.s3.conftest import Place
 
 BODY = os.urandom(400_000)
+GOOD = Capabilities(
+    conditional_create=True, conditional_replace=True, verifies_checksums=True, keeps_sha256=True
+)
 
 
 def create(store: S3Store, key: str, body: bytes, role: Role = Role.DATA) -> str:
@@ -128,6 +140,62 @@ def test_a_multipart_upload_survives(
     assert faulty.get_whole("k", limit_bytes=400_000)[0] == BODY
 
 
+@pytest.mark.parametrize(("status", "code"), [(404, "NoSuchUpload"), (412, "PreconditionFailed")])
+@pytest.mark.parametrize("sizes", [(5 * 1024 * 1024, 9), (9,)])
+def test_a_completion_whose_answer_was_lost_is_known_by_its_parts(
+    faulty: S3Store, proxy: FaultProxy, status: int, code: str, sizes: tuple[int, ...]
+) -> None:
+    upload_id = faulty.create_upload("k", Role.DATA)
+    parts = [
+        faulty.upload_part("k", upload_id, number, os.urandom(size), b"\0" * 32)
+        for number, size in enumerate(sizes, 1)
+    ]
+    proxy.fail("POST", lose_answer)
+    proxy.fail("POST", lambda exchange: exchange.error(status, code))
+    stored = faulty.complete_upload("k", upload_id, parts, sum(sizes))
+    state = faulty.head("k")
+    assert state is not None
+    assert (stored.etag, stored.size_bytes) == (state.etag, state.size_bytes)
+
+
+PARTS = [UploadedPart(1, "a" * 32, sha(b"one")), UploadedPart(2, "b" * 32, sha(b"two"))]
+ETAG = hashlib.md5(b"\xaa" * 16 + b"\xbb" * 16, usedforsecurity=False).hexdigest() + "-2"
+COMPOSITE = base64.b64encode(sha(sha(b"one") + sha(b"two"))).decode() + "-2"
+OPAQUE = "of an encrypted object"
+
+
+@pytest.mark.parametrize(
+    ("etag", "checksum", "size_bytes", "ours"),
+    [
+        (ETAG, None, 6, True),
+        (OPAQUE, COMPOSITE, 6, True),
+        (ETAG, COMPOSITE.replace("-2", ""), 6, True),  # no composite checksum: the ETag decides
+        (ETAG, base64.b64encode(sha(b"other")).decode() + "-2", 6, False),
+        (OPAQUE, None, 6, False),
+        (ETAG.replace("-2", "-3"), None, 6, False),
+        (ETAG, COMPOSITE, 7, False),
+    ],
+)
+def test_a_multipart_object_is_ours_by_size_and_checksum_or_etag(
+    faulty: S3Store,
+    proxy: FaultProxy,
+    etag: str,
+    checksum: str | None,
+    size_bytes: int,
+    ours: bool,
+) -> None:
+    headers = [("ETag", f'"{etag}"'), ("Content-Length", str(size_bytes))]
+    headers += [("x-amz-checksum-sha256", checksum)] if checksum is not None else []
+    proxy.fail("HEAD", lambda exchange: exchange.error(404, ""))
+    proxy.fail("HEAD", lambda exchange: exchange.answer(200, headers, b""))
+    proxy.fail("POST", lambda exchange: exchange.error(404, "NoSuchUpload"))
+    if ours:
+        assert faulty.complete_upload("k", "id", PARTS, 6).etag == etag
+    else:
+        with pytest.raises(ConditionFailedError):
+            faulty.complete_upload("k", "id", PARTS, 6)
+
+
 def test_a_completion_after_a_lost_answer_does_not_take_another_object_for_its_own(
     faulty: S3Store, proxy: FaultProxy
 ) -> None:
@@ -169,6 +237,17 @@ def test_a_part_of_an_upload_that_is_gone_asks_for_a_new_key(
     with pytest.raises(ConditionFailedError, match="gone"):
         faulty.upload_part("k", "an-id", 1, b"x", sha(b"x"))
     assert len(proxy.seen) == 1
+
+
+def test_the_404_to_an_if_match_is_a_condition_that_does_not_hold(
+    moto: Place, proxy: FaultProxy
+) -> None:
+    proxy.fail("PUT", lambda exchange: exchange.error(404, "NoSuchKey"))
+    with (
+        moto.store(endpoint_url=proxy.url, capabilities=GOOD) as store,
+        pytest.raises(ConditionFailedError, match="cannot be replaced"),
+    ):
+        store.put("no", b"x", sha256=sha(b"x"), role=Role.METADATA, condition=Replace("0" * 32))
 
 
 @pytest.mark.parametrize("code", ["BadDigest", "XAmzContentChecksumMismatch"])

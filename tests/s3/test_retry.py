@@ -204,6 +204,10 @@ def test_a_backoff_is_between_zero_and_its_bound(failures: int, draw: float) -> 
     assert 0 <= wait <= min(POLICY.cap_s, POLICY.base_s * 2.0 ** min(failures - 1, 1000))
 
 
+def test_the_jitter_is_full() -> None:
+    assert [POLICY.backoff_s(3, draw) for draw in (0.0, 0.25, 1.0)] == [0.0, 1.0, 4.0]
+
+
 @given(
     verdicts=st.lists(st.sampled_from(list(Verdict)), max_size=40),
     threshold=st.integers(1, 8),

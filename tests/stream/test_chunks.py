@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -106,7 +107,7 @@ def test_every_truncation_is_refused(raw: bytes, data: st.DataObject) -> None:
 def test_raw_bytes_with_another_digest_are_refused() -> None:
     stored, _, _, shape = encode(b"what was sent", 1000)
     decoder = ChunkDecoder(shape.frame_sizes_bytes, 13, "0" * 64, "chunk")
-    decoder.update(b"".join(stored))
+    assert list(decoder.update(b"".join(stored))) == [b"what was sent"]
 
     with pytest.raises(IntegrityError, match="SHA-256"):
         decoder.finish()
@@ -157,3 +158,18 @@ def test_the_wanted_part_size_is_kept_where_it_suffices() -> None:
 def test_a_chunk_that_no_part_size_fits_is_refused() -> None:
     with pytest.raises(UsageError):
         part_size_for(100 * 1024**4, 16 * MIB, 1024)
+
+
+def test_a_chunk_of_zeros_is_decoded_one_frame_at_a_time() -> None:
+    stored, _, _, shape = encode(bytes(64 * MIB), 5 * MIB)
+    decoder = ChunkDecoder(
+        shape.frame_sizes_bytes, 64 * MIB, hashlib.sha256(bytes(64 * MIB)).hexdigest(), "chunk"
+    )
+
+    tracemalloc.start()
+    count = sum(1 for _ in decoder.update(b"".join(stored)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert count == 16
+    assert peak < 10 * MIB

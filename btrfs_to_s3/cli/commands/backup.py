@@ -11,6 +11,7 @@ from btrfs_to_s3.cli import documents, text
 from btrfs_to_s3.cli.exit_codes import of_sources
 from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, TRANSFER, WRITING, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.config.settings import KEEP_LOCAL
 from btrfs_to_s3.config.sources import select_sources
 from btrfs_to_s3.errors import UsageError
 from btrfs_to_s3.host.resources import peak_memory_bytes
@@ -22,10 +23,12 @@ from btrfs_to_s3.operations.status import remember_run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from btrfs_to_s3.cli.exit_codes import Failure
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.config.effective import Config, SourceConfig
     from btrfs_to_s3.errors import BtrfsToS3Error
     from btrfs_to_s3.operations.run import SourceOutcome
+    from btrfs_to_s3.wiring import Application
 
 
 @click.command(cls=Command)
@@ -64,7 +67,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Back up this read-only snapshot of the source. [default: a snapshot is taken]",
 )
-@takes(*REPOSITORY, *TRANSFER, *WRITING, *CHAINS)
+@takes(*REPOSITORY, *TRANSFER, *WRITING, *CHAINS, KEEP_LOCAL)
 @click.pass_obj
 def backup(  # noqa: PLR0913 - one argument for each option
     session: Session,
@@ -96,20 +99,19 @@ def backup(  # noqa: PLR0913 - one argument for each option
         snapshot=None if snapshot is None else Path.cwd() / snapshot,
     )
     _require_one(sources, options)
-    if dry_run:
-        return would_back_up(session, config, sources, options)
-    return _back_up(session, config, sources, options)
-
-
-def would_back_up(
-    session: Session, config: Config, sources: Sequence[SourceConfig], options: BackupOptions
-) -> Result:
-    """What a backup would do. No lock, no state, no request that writes."""
+    if not dry_run:
+        return _back_up(session, config, sources, options)
     with session.application(config, looking=True) as app:
-        exists = prepare_to_look(app.services())
-        heads = app.access.heads if exists else list
-        outcomes = plan_sources([app.job(source) for source in sources], options, heads)
+        outcomes = look(app, sources, options, exists=prepare_to_look(app.services()))
         return _result(session, app.store.url, outcomes, sources, dry_run=True)
+
+
+def look(
+    app: Application, sources: Sequence[SourceConfig], options: BackupOptions, *, exists: bool
+) -> list[SourceOutcome]:
+    """What a backup would do; ``exists`` says that there is a repository. Nothing is written."""
+    jobs = [app.job(source) for source in sources]
+    return plan_sources(jobs, options, app.access.heads if exists else list)
 
 
 def _back_up(
@@ -132,8 +134,7 @@ def _result(
     dry_run: bool,
 ) -> Result:
     not_attempted = [source.label for source in sources[len(outcomes) :]]
-    errors = ((outcome.label, _error_of(outcome)) for outcome in outcomes)
-    failures = {label: session.failure_of(error) for label, error in errors if error is not None}
+    failures = failures_of(session, outcomes)
     if not_attempted and not failures:
         raise AssertionError("a run ended early without saying why")
     failure = of_sources(failures, len(sources))
@@ -151,6 +152,12 @@ def _result(
         shown,
         summary=not dry_run,
     )
+
+
+def failures_of(session: Session, outcomes: Sequence[SourceOutcome]) -> dict[str, Failure]:
+    """Why sources failed, or would, by label."""
+    errors = ((outcome.label, _error_of(outcome)) for outcome in outcomes)
+    return {label: session.failure_of(error) for label, error in errors if error is not None}
 
 
 def _error_of(outcome: SourceOutcome) -> BtrfsToS3Error | None:

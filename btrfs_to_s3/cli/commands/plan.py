@@ -7,24 +7,84 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli.commands.backup import would_back_up
+from btrfs_to_s3.cli import documents, prune_rendering, text
+from btrfs_to_s3.cli.commands.backup import failures_of, look
+from btrfs_to_s3.cli.commands.prune import errors_of, wishes_for, wishes_of
+from btrfs_to_s3.cli.exit_codes import of_sources
 from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, WRITING, Command, takes
+from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.config.settings import KEEP, ORPHAN_AGE
 from btrfs_to_s3.config.sources import select_sources
+from btrfs_to_s3.operations import prune as pruning
+from btrfs_to_s3.operations.prepare import prepare_to_look
 from btrfs_to_s3.operations.run import BackupOptions
 
 if TYPE_CHECKING:
-    from btrfs_to_s3.cli.output import Result
+    from collections.abc import Sequence
+
     from btrfs_to_s3.cli.session import Session
+    from btrfs_to_s3.config.effective import SourceConfig
+    from btrfs_to_s3.operations.prune import RepositoryPlan
+    from btrfs_to_s3.operations.run import SourceOutcome
+    from btrfs_to_s3.wiring import Application
 
 
 @click.command(cls=Command)
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
-@takes(*REPOSITORY, *WRITING, *CHAINS)
+@takes(*REPOSITORY, *WRITING, *CHAINS, KEEP, ORPHAN_AGE)
 @click.pass_obj
 def plan(session: Session, *, paths: tuple[str, ...]) -> Result:
-    """Say what a backup would do, and why. Nothing is written, here or in the repository."""
+    """Say what backup and prune would do now, and why.
+
+    Nothing is written, here or in the repository. Without PATH, all sources of the configuration
+    file are looked at, and objects of no backup too. Ends as backup would: with 3 when a source
+    would be refused.
+    """
     config = session.config()
     config.required_repository()
-    return would_back_up(
-        session, config, select_sources(config, paths, Path.cwd()), BackupOptions()
-    )
+    sources = select_sources(config, paths, Path.cwd())
+    with session.application(config, looking=True) as app:
+        exists = prepare_to_look(app.services())
+        outcomes = look(app, sources, BackupOptions(), exists=exists)
+        prunes = pruning.RepositoryPlan((), None)
+        if exists:
+            prunes = _prunes(app, sources, outcomes, everything=not paths)
+        failures = failures_of(session, outcomes)
+        pruned = {
+            name: session.failure_of(error) for name, error in errors_of(prunes, None).items()
+        }
+        # A head that cannot be read is told once, as the failure of its source.
+        others = {name: each for name, each in pruned.items() if not failures}
+        failure = of_sources({**failures, **others}, len(sources))
+        document = documents.of_outcomes(
+            app.store.url, outcomes, failures, (), None, dry_run=True
+        ) | {"prune": prune_rendering.decided(prunes, None, pruned)}
+        return Result(
+            documents.with_failure(document, failure),
+            [
+                *text.of_outcomes(outcomes, (), None, dry_run=True),
+                *prune_rendering.plan_text(prunes),
+            ],
+            failure,
+            [*failures.items(), *others.items()],
+        )
+
+
+def _prunes(
+    app: Application,
+    sources: Sequence[SourceConfig],
+    outcomes: Sequence[SourceOutcome],
+    *,
+    everything: bool,
+) -> RepositoryPlan:
+    """What a prune would do: of these sources, or of all that this host may prune."""
+    services = app.services()
+    if everything:
+        return pruning.plan(services, wishes_of(app, app.config, None)[0])
+    by_label = {source.label: source for source in sources}
+    stored = {
+        outcome.source_id: by_label[outcome.label]
+        for outcome in outcomes
+        if outcome.source_id is not None
+    }
+    return pruning.plan(services, wishes_for(app, stored))

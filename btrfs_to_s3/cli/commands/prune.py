@@ -17,7 +17,7 @@ from btrfs_to_s3.operations import prune as operation
 from btrfs_to_s3.operations.listing import find_source, read_heads
 from btrfs_to_s3.operations.prepare import prepare_to_read, prepare_to_write
 from btrfs_to_s3.operations.prune_local import needed_parents
-from btrfs_to_s3.operations.status import configured_as, is_here
+from btrfs_to_s3.operations.status import configured_as
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ def prune(session: Session, *, source: str | None, dry_run: bool) -> Result:
             planned = operation.plan(services, wishes)
             done = None if dry_run else operation.execute(services, planned)
         failures = {
-            name: session.failure_of(error) for name, error in _errors(planned, done).items()
+            name: session.failure_of(error) for name, error in errors_of(planned, done).items()
         }
         failure = of_sources(failures, len(planned.sources))
         shown = list(failures.items())
@@ -86,29 +86,39 @@ def wishes_of(
     The rules are those of the source's own table in the configuration file, else the file's.
     """
     services = app.services()
+    host = services.access.host
+    listing = read_heads(services)
+    by_id = _configured(services, config, listing)
+    others: tuple[str, ...] = ()
     if source is not None:
-        wanted, listing = [find_source(services, source)], read_heads(services)
-        others: tuple[str, ...] = ()
+        wanted = [find_source(services, source)]
     else:
-        listing = read_heads(services)
-        host = services.access.host
-        wanted = [head.source_id for head in listing.heads if is_here(head, host)]
-        wanted += [each.source_id for each in listing.unreadable]
+        wanted = [
+            head.source_id
+            for head in listing.heads
+            if head.host_id == host.host_id or head.source_id in by_id
+        ]
         others = tuple(
             f"{head.host_name}/{head.source_id.label}"
             for head in listing.heads
-            if not is_here(head, host)
+            if head.source_id not in wanted
         )
-    by_id = _configured(services, config, listing)
-    keeps = tuple(
-        operation.KeepWishes(
-            source_id,
-            by_id[source_id].policy.keep if source_id in by_id else config.policy.keep,
-            _pinned(app, by_id.get(source_id), source_id),
-        )
-        for source_id in wanted
-    )
+        wanted += [each.source_id for each in listing.unreadable]
+    keeps = tuple(_keep(app, by_id.get(source_id), source_id) for source_id in wanted)
     return operation.PruneWishes(keeps, config.orphan_age, source is None), others
+
+
+def wishes_for(app: Application, sources: Mapping[SourceId, SourceConfig]) -> operation.PruneWishes:
+    """What to keep of these sources alone."""
+    keeps = tuple(_keep(app, each, source_id) for source_id, each in sources.items())
+    return operation.PruneWishes(keeps, app.config.orphan_age, whole_repository=False)
+
+
+def _keep(
+    app: Application, configured: SourceConfig | None, source_id: SourceId
+) -> operation.KeepWishes:
+    policy = app.config.policy if configured is None else configured.policy
+    return operation.KeepWishes(source_id, policy.keep, _pinned(app, configured, source_id))
 
 
 def _configured(
@@ -145,7 +155,7 @@ def _pinned(
     return {}
 
 
-def _errors(
+def errors_of(
     planned: operation.RepositoryPlan, done: operation.PruneResult | None
 ) -> dict[str, BtrfsToS3Error]:
     """What went wrong, by source; what concerns no one source stands last, under ``orphans``."""

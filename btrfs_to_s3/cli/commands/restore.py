@@ -60,7 +60,7 @@ _BY_LABEL = "\0"
 )
 @takes(*REPOSITORY, *TRANSFER)
 @click.pass_obj
-def restore(  # noqa: PLR0913 - one argument for each option
+def restore(
     session: Session,
     *,
     source: str,

@@ -1,0 +1,310 @@
+"""One result of every kind, made of values: what golden files are rendered from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from btrfs_to_s3.cli import documents, prune_rendering, text, verify_rendering
+from btrfs_to_s3.cli.exit_codes import Failure, of_sources
+from btrfs_to_s3.errors import IntegrityError, SourceError
+from btrfs_to_s3.model.backup import Head
+from btrfs_to_s3.model.identity import Kind, SourceId
+from btrfs_to_s3.model.objects import DeleteFailure, ListedObject, UnfinishedUpload
+from btrfs_to_s3.model.policy import KeepPolicy
+from btrfs_to_s3.operations.backup import BackupResult
+from btrfs_to_s3.operations.compare import TreeComparison
+from btrfs_to_s3.operations.listing import Listing, ShownBackup, Unreadable
+from btrfs_to_s3.operations.prune import (
+    KeepWishes,
+    PruneResult,
+    RepositoryPlan,
+    SourcePlan,
+    SourceResult,
+)
+from btrfs_to_s3.operations.prune_orphans import OrphanRemovals, OrphanResult
+from btrfs_to_s3.operations.restore import RestoreResult
+from btrfs_to_s3.operations.run import SourceOutcome
+from btrfs_to_s3.operations.status import StatusReport
+from btrfs_to_s3.operations.verify_report import Counts, Finding, Level, Problem, VerifyReport
+from btrfs_to_s3.plan.backup import BackupPlan, Decision
+from btrfs_to_s3.plan.orphans import LostUpload, Orphan, OrphanPlan
+from btrfs_to_s3.plan.parents import Parent
+from btrfs_to_s3.plan.restore import Action, Link, RestorePlan
+from btrfs_to_s3.plan.retention import plan_prune
+from btrfs_to_s3.plan.status import freshness
+from tests.plan.build import SOURCE_ID, T0, chain, days, head, manifest, snapshot_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.console import RenderableType
+
+    Rendering = tuple[dict[str, object], Sequence[RenderableType]]
+
+URL = "s3://bucket/pre"
+REQUESTS = {"put": 14, "get": 3, "list": 2, "head": 0, "delete": 0}
+PEAK_BYTES = 170 * 1024**2
+MIB = 1024**2
+FULL, FIRST, SECOND = (
+    replace(entry, raw_size_bytes=size * MIB, stored_size_bytes=size * MIB // 2)
+    for entry, size in zip(chain(3), (900, 3, 5), strict=True)
+)
+HEAD = head(FULL, FIRST, SECOND)
+HOME = SourceId("home", "0badcafe")
+DAMAGED = IntegrityError(
+    "the head of home-0badcafe was rolled back", hint="find out who did it", key="heads/home"
+)
+
+
+def _result(*, resumed: bool) -> BackupResult:
+    return BackupResult(
+        source_id=SOURCE_ID,
+        backup_id=SECOND.backup_id,
+        kind=Kind.INCREMENTAL,
+        resumed=resumed,
+        raw_size_bytes=SECOND.raw_size_bytes,
+        stored_size_bytes=SECOND.stored_size_bytes,
+        reused_bytes=2 * MIB if resumed else 0,
+        chunk_count=2,
+        requests=REQUESTS,
+        duration=timedelta(seconds=2.5),
+    )
+
+
+def _backup_plan(decision: Decision, *reasons: str) -> BackupPlan:
+    parent = Parent(FIRST, snapshot_of(FIRST))
+    return BackupPlan(
+        decision, reasons, kind=Kind.INCREMENTAL, parent=parent, estimate_bytes=4 * MIB
+    )
+
+
+def _outcomes() -> list[SourceOutcome]:
+    done = _backup_plan(Decision.INCREMENTAL, "incremental: .btrfs-to-s3/2 is unchanged")
+    resumed = _backup_plan(Decision.RESUME, "the interrupted upload goes on")
+    skipped = BackupPlan(Decision.SKIP, ("nothing changed since backup 1",))
+    return [
+        SourceOutcome(
+            "data",
+            Path("/mnt/data"),
+            SOURCE_ID,
+            done,
+            _result(resumed=False),
+            pruned_local=(".btrfs-to-s3/1", ".btrfs-to-s3/2"),
+        ),
+        SourceOutcome("var", Path("/var"), SOURCE_ID, resumed, _result(resumed=True)),
+        SourceOutcome("srv", Path("/srv"), SOURCE_ID, skipped),
+        SourceOutcome(
+            "home",
+            Path("/home"),
+            error=SourceError("/home is not on Btrfs but on ext4", hint="mount it", path="/home"),
+        ),
+    ]
+
+
+def backup() -> Rendering:
+    outcomes = _outcomes()
+    failures = {each.label: Failure.of(each.error) for each in outcomes if each.error is not None}
+    document = documents.of_outcomes(URL, outcomes, failures, ("opt",), PEAK_BYTES, dry_run=False)
+    return (
+        documents.with_failure(document, of_sources(failures, 5)),
+        text.of_outcomes(outcomes, ("opt",), PEAK_BYTES, dry_run=False),
+    )
+
+
+def _plans() -> list[SourceOutcome]:
+    first = BackupPlan(Decision.FULL, ("full: no backup of it is live yet",), kind=Kind.FULL)
+    return [
+        SourceOutcome("new", Path("/mnt/new"), None, first),
+        SourceOutcome(
+            "data",
+            Path("/mnt/data"),
+            SOURCE_ID,
+            _backup_plan(Decision.INCREMENTAL, "incremental: .btrfs-to-s3/2 is unchanged"),
+        ),
+        SourceOutcome("var", Path("/var"), SOURCE_ID, _backup_plan(Decision.RESUME, "it goes on")),
+    ]
+
+
+def dry_run() -> Rendering:
+    return (
+        documents.of_outcomes(URL, _plans(), {}, (), None, dry_run=True),
+        text.of_outcomes(_plans(), (), None, dry_run=True),
+    )
+
+
+def plan() -> Rendering:
+    document = documents.of_outcomes(URL, _plans(), {}, (), None, dry_run=True)
+    prunes = _prune_plan()
+    return (
+        document | {"prune": prune_rendering.decided(prunes, None, {})},
+        [
+            *text.of_outcomes(_plans(), (), None, dry_run=True),
+            *prune_rendering.plan_text(prunes),
+        ],
+    )
+
+
+def list_() -> Rendering:
+    other = Head(
+        **{
+            **{name: getattr(HEAD, name) for name in HEAD.__dataclass_fields__},
+            "source_id": SourceId("data", "99999999"),
+            "host_name": "laptop",
+            "backups": (FULL,),
+        }
+    )
+    listing = Listing((other, HEAD), (Unreadable(HOME, DAMAGED),))
+    return (
+        documents.with_failure(documents.of_listing(URL, listing), Failure.of(DAMAGED)),
+        text.of_listing(listing),
+    )
+
+
+def show() -> Rendering:
+    made, _ = manifest(SECOND)
+    shown = ShownBackup(HEAD, SECOND, (FULL, FIRST, SECOND), replace(made, requests=REQUESTS))
+    return documents.of_shown(URL, shown), text.of_shown(shown)
+
+
+def status() -> Rendering:
+    limit = timedelta(hours=26)
+    sources = freshness([HEAD, head(source_id=HOME)], T0 + days(3.5), limit)
+    report = StatusReport(sources, (Unreadable(HOME, DAMAGED),), ("srv",))
+    return (
+        documents.with_failure(documents.of_status(URL, report, limit), Failure.of(DAMAGED)),
+        text.of_status(report),
+    )
+
+
+def restore() -> Rendering:
+    result = RestoreResult(
+        source_id=SOURCE_ID,
+        backup_id=SECOND.backup_id,
+        snapshot=Path("/mnt/new/data-1f2e3d4c.20261123T020000Z"),
+        writable=Path("/mnt/new/data"),
+        received=(FIRST.backup_id, SECOND.backup_id),
+        raw_size_bytes=8 * MIB,
+        stored_size_bytes=4 * MIB,
+        compared=TreeComparison(entries=120, contents=100),
+        duration=timedelta(seconds=4),
+    )
+    return (
+        documents.of_restore(URL, result, REQUESTS, PEAK_BYTES),
+        text.of_restore(result, REQUESTS, PEAK_BYTES),
+    )
+
+
+def restore_dry_run() -> Rendering:
+    links = (
+        Link(FULL, Action.NOT_NEEDED, "a later link that contains it is already there"),
+        Link(FIRST, Action.REUSE, "received and unchanged", snapshot_of(FIRST)),
+        Link(SECOND, Action.RECEIVE, "no copy of it that can be relied on is here"),
+    )
+    planned = RestorePlan(links)
+    return (
+        documents.of_restore_plan(URL, HEAD, SECOND, "/mnt/new", planned),
+        text.of_restore_plan(HEAD, SECOND, "/mnt/new", planned),
+    )
+
+
+def verify() -> Rendering:
+    counts = Counts(
+        sources=1,
+        backups=3,
+        objects=120,
+        bytes_checked=454 * MIB,
+        surplus_objects=2,
+        surplus_bytes=3 * MIB,
+        checksums=100,
+        checksums_unknown=4,
+    )
+    key = f"chunks/{SOURCE_ID}/{FIRST.backup_id}/00000000-0a1b2c3d.zst"
+    findings = (
+        Finding(
+            Problem.CHUNK_MISSING,
+            SOURCE_ID,
+            FIRST.backup_id,
+            key,
+            "chunk 0 is missing",
+            f"restore {FULL.backup_id}",
+        ),
+        Finding(Problem.HEAD_LOST, SOURCE_ID, None, None, "the head is lost", "rebuild it"),
+    )
+    report = VerifyReport(Level.DATA, counts, findings, timedelta(seconds=20))
+    failure = verify_rendering.failure_of(report)
+    return (
+        documents.with_failure(verify_rendering.document(URL, report, REQUESTS, None), failure),
+        verify_rendering.text(report, REQUESTS, None),
+    )
+
+
+def _prune_plan() -> RepositoryPlan:
+    alone = replace(FULL, backup_id=replace(FULL.backup_id, tag="0ddba11c"), sequence=0)
+    pruned = head(alone, FULL, FIRST, SECOND)
+    keep = KeepPolicy(last=1)
+    source = SourcePlan(KeepWishes(SOURCE_ID, keep), pruned, plan_prune(pruned, keep, T0 + days(4)))
+    listed = ListedObject("chunks/x/00000000-aaaaaaaa.zst", 3 * MIB, "e", T0, "STANDARD")
+    upload = UnfinishedUpload("chunks/x/00000001-aaaaaaaa.zst", "u1", T0)
+    reason = "its backup was never committed"
+    orphans = OrphanRemovals(
+        OrphanPlan(
+            (Orphan(listed, reason), Orphan(listed, reason)),
+            (LostUpload(upload, reason),),
+            (),
+            (((HOME, FULL.backup_id), "it is younger than 7 days"),),
+        ),
+        (),
+        ((HOME, "the head was rolled back"),),
+    )
+    return RepositoryPlan((source,), orphans)
+
+
+def prune_dry_run() -> Rendering:
+    planned = _prune_plan()
+    return (
+        prune_rendering.document(URL, planned, None, {}, REQUESTS),
+        prune_rendering.text(planned, None, ("laptop/data",), REQUESTS),
+    )
+
+
+def prune() -> Rendering:
+    planned = _prune_plan()
+    gone = planned.sources[0].plan
+    assert gone is not None
+    refused = DeleteFailure("chunks/x/00000000-aaaaaaaa.zst", "AccessDenied", "locked until 2027")
+    done = PruneResult(
+        (
+            SourceResult(
+                SOURCE_ID,
+                tuple(entry.backup_id for entry in gone.removals),
+                (FIRST.backup_id,),
+                gone.freed_bytes,
+                (refused,),
+            ),
+        ),
+        OrphanResult(2, 6 * MIB, 1),
+        timedelta(seconds=3),
+    )
+    return (
+        prune_rendering.document(URL, planned, done, {}, REQUESTS),
+        prune_rendering.text(planned, done, (), REQUESTS),
+    )
+
+
+ALL: dict[str, Callable[[], Rendering]] = {
+    "backup": backup,
+    "backup-dry-run": dry_run,
+    "plan": plan,
+    "list": list_,
+    "show": show,
+    "status": status,
+    "restore": restore,
+    "restore-dry-run": restore_dry_run,
+    "verify": verify,
+    "prune": prune,
+    "prune-dry-run": prune_dry_run,
+}
+"""Every result a command can have, by the name of its golden files."""

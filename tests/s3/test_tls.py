@@ -1,0 +1,74 @@
+"""TLS with a private authority, as many self-run services have it."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from btrfs_to_s3.errors import UnreachableError
+from btrfs_to_s3.model.objects import Create, Role
+from tests.s3.fakes import sha
+from tests.s3.fault_proxy import FaultProxy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.s3.conftest import Place
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1 that signed itself; its key lies beside it."""
+    path = tmp_path / "certificate.pem"
+    subject = ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
+    out = ["-keyout", str(tmp_path / "key.pem"), "-out", str(path)]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    command = ["openssl", "req", "-x509", *kind, *subject, *out]
+    subprocess.run(command, check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture
+def tls_proxy(moto: Place, certificate: Path) -> Iterator[FaultProxy]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    with FaultProxy(moto.service.address, tls=context) as running:
+        yield running
+
+
+def test_a_private_authority_can_be_trusted_and_the_payload_is_signed_there_too(
+    moto: Place, tls_proxy: FaultProxy, certificate: Path
+) -> None:
+    body = bytes(300_000)
+    with moto.store(endpoint_url=tls_proxy.url, ca_bundle=str(certificate)) as store:
+        store.put("k", body, sha256=sha(body), role=Role.DATA, condition=Create.ONLY_NEW)
+        assert store.get("k", offset=1, size_bytes=299_999) == body[1:]
+    (sent,) = (request for request in tls_proxy.seen if request.method == "PUT")
+    assert sent.headers["x-amz-content-sha256"] == sha(body).hex()
+    assert sent.body == body
+
+
+def test_an_unknown_authority_is_refused_at_once_with_the_remedy(
+    moto: Place, tls_proxy: FaultProxy
+) -> None:
+    with (
+        moto.store(endpoint_url=tls_proxy.url) as store,
+        pytest.raises(UnreachableError, match="CERTIFICATE_VERIFY_FAILED") as caught,
+    ):
+        store.check_access("repository.json")
+    assert "ca_bundle" in (caught.value.hint or "")
+    assert tls_proxy.connections == 1
+
+
+def test_https_to_a_plain_http_service_is_refused_at_once(moto: Place) -> None:
+    endpoint = moto.service.endpoint_url.replace("http:", "https:")
+    with (
+        moto.store(endpoint_url=endpoint) as store,
+        pytest.raises(UnreachableError, match="no TLS connection") as caught,
+    ):
+        store.check_access("repository.json")
+    assert "http://" in (caught.value.hint or "")
