@@ -124,13 +124,14 @@ give_back() {
     if ! is_root || [[ $owner == 0:* ]]; then
         return 0
     fi
-    # Only what this script and its tools make; scratch filesystems in run/ keep their owners.
-    for path in "$venv" "$run_dir"/{venvs,coverage,bootstrap.lock} ./.{mypy,ruff,pytest,import_linter}_cache .hypothesis; do
+    # What this script and its tools make; scratch filesystems in run/ keep their owners.
+    for path in "$venv" "$run_dir"/{venvs,coverage} ./.{mypy,ruff,pytest,import_linter}_cache \
+        .hypothesis; do
         [[ ! -e $path ]] || chown -hR "$owner" "$path"
     done
-    chown -h "$owner" "$run_dir"
-    find . -xdev -path ./integration_tests/run -prune -o -name __pycache__ -uid 0 \
-        -exec chown -hR "$owner" {} +
+    find "$run_dir" -xdev -maxdepth 1 -uid 0 -exec chown -h "$owner" {} +
+    find . -xdev -path ./integration_tests/run -prune -o -path '*/__pycache__*' -uid 0 \
+        -exec chown -h "$owner" {} +
 }
 
 as_root() { echo "sudo ./integration_tests/bootstrap.sh $*"; }

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console, Group
+from rich.console import Console
+from rich.table import Table
 
 from btrfs_to_s3.errors import LocalSpaceError
 
@@ -47,19 +48,19 @@ def write_json(stream: TextIO, document: dict[str, object]) -> None:
 
 
 def write_text(stream: TextIO, parts: Sequence[RenderableType]) -> None:
-    """Text and tables, folded to the terminal's width where there is one."""
-    terminal = stream.isatty()
-    console = Console(
-        file=stream,
-        width=None if terminal else _ANY_WIDTH,
-        markup=False,
-        highlight=False,
-        emoji=False,
-    )
-    with console.capture() as captured:
-        console.print(Group(*parts), soft_wrap=not terminal)
-    lines = captured.get().splitlines()
-    _write(stream, "".join(f"{line.rstrip()}\n" for line in lines))
+    """Text, folded to the terminal's width where there is one, and tables as wide as they are.
+
+    A table folded by cell would tear ids apart, and nobody could copy them.
+    """
+    folding = None if stream.isatty() else _ANY_WIDTH
+    written: list[str] = []
+    for part in parts:
+        width = _ANY_WIDTH if isinstance(part, Table) else folding
+        console = Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
+        with console.capture() as captured:
+            console.print(part, soft_wrap=width is not None)
+        written += captured.get().splitlines()
+    _write(stream, "".join(f"{line.rstrip()}\n" for line in written))
 
 
 def _write(stream: TextIO, text: str) -> None:

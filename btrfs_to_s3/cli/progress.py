@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,6 +23,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from btrfs_to_s3.cli import human
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 _LINE_EVERY_S = 30.0
 _LINE_EVERY_SHARE = 0.1
 _LINE_AT_MOST_EVERY_S = 5.0
+_WIDE = 110
+"""Columns from which a terminal has room for a bar beside the facts."""
 _ESTIMATE_AFTER_S = 3.0
 """A rate measured over less time promises too much."""
 
@@ -236,18 +240,21 @@ class _Shown:
     ) -> None:
         self.work = work
         self._closing = contextlib.ExitStack()
+        wide = console.width >= _WIDE
+        description = human.printable(f"{work.subject}: {work.what}")
+        whole = Column(no_wrap=True, min_width=cell_len(description))
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            TextColumn("{task.description}", markup=False, table_column=whole),
+            *((BarColumn(bar_width=16), TimeElapsedColumn()) if wide else ()),
             _Facts(work, clock),
-            TimeElapsedColumn(),
+            # Room for the "^C" that a terminal echoes: a full line would break, and stay behind.
+            TextColumn("  "),
             console=console,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        description = human.printable(f"{work.subject}: {work.what}")
         self._closing.enter_context(self._progress)
         self._closing.enter_context(
             messages.through(lambda line: self._progress.console.print(line, soft_wrap=True))
@@ -268,10 +275,10 @@ class _Shown:
 
 
 class _Facts(ProgressColumn):
-    """Bytes, share, speed, time left, chunks and what is happening, in one column."""
+    """Bytes, what is happening, time left, speed and chunks: cut at the end where it is narrow."""
 
     def __init__(self, work: Work, clock: Callable[[], float]) -> None:
-        super().__init__()
+        super().__init__(table_column=Column(no_wrap=True, overflow="ellipsis"))
         self._work = work
         self._clock = clock
 
@@ -281,13 +288,13 @@ class _Facts(ProgressColumn):
         parts = [human.size(work.raw_bytes)]
         if work.share is not None and task.total:
             parts[0] += f" of ~{human.size(task.total)}"
-        parts += [human.rate(work.raw_bytes, now - work.started_s)]
-        parts += [human.count(work.chunks, "chunk")]
+        if work.now:
+            parts.append(work.now)
         left = work.left(now)
         if left is not None:
             parts.append(f"~{human.span(left)} left")
-        if work.now:
-            parts.append(work.now)
+        parts.append(human.rate(work.raw_bytes, now - work.started_s))
+        parts.append(human.count(work.chunks, "chunk"))
         return Text(human.printable(" · ".join(parts)))
 
 

@@ -94,6 +94,10 @@ class Restore:
                     name for name in names.values() if self._volume.entry_exists(directory, name)
                 ),
             ),
+            {
+                entry.stream.uuid: self._volume.receive_candidates(entry.stream.uuid)
+                for entry in chain
+            },
         )
 
     def run(self) -> RestoreResult:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from btrfs_to_s3.model.backup import Head
     from btrfs_to_s3.model.identity import SourceId
     from btrfs_to_s3.model.policy import ChainPolicy
     from btrfs_to_s3.operations.backup import BackupJob, BackupResult
+    from btrfs_to_s3.operations.listing import Listing
     from btrfs_to_s3.operations.observe import Observed
     from btrfs_to_s3.operations.services import Services
     from btrfs_to_s3.plan.backup import BackupPlan
@@ -67,14 +67,14 @@ class SourceOutcome:
 
 
 def plan_sources(
-    jobs: Sequence[SourceJob], options: BackupOptions, heads: Callable[[], list[Head]]
+    jobs: Sequence[SourceJob], options: BackupOptions, heads: Callable[[], Listing]
 ) -> list[SourceOutcome]:
     """What ``run_sources`` would do. Writes nothing, locally or remotely."""
     return [_guarded(job, options, heads, execute=False) for job in jobs]
 
 
 def run_sources(
-    jobs: Sequence[SourceJob], options: BackupOptions, heads: Callable[[], list[Head]]
+    jobs: Sequence[SourceJob], options: BackupOptions, heads: Callable[[], Listing]
 ) -> list[SourceOutcome]:
     """Back up every source; a source's own failure is its outcome and ends nothing else.
 
@@ -90,7 +90,7 @@ def run_sources(
 
 
 def _guarded(
-    job: SourceJob, options: BackupOptions, heads: Callable[[], list[Head]], *, execute: bool
+    job: SourceJob, options: BackupOptions, heads: Callable[[], Listing], *, execute: bool
 ) -> SourceOutcome:
     try:
         return _one(job, options, heads, execute=execute)
@@ -99,12 +99,15 @@ def _guarded(
 
 
 def _one(
-    job: SourceJob, options: BackupOptions, heads: Callable[[], list[Head]], *, execute: bool
+    job: SourceJob, options: BackupOptions, heads: Callable[[], Listing], *, execute: bool
 ) -> SourceOutcome:
     services, backup = job.services, job.backup
     with services.btrfs.open(backup.path, writable=execute and options.snapshot is None) as volume:
         wanted = SourceWishes(backup.path, backup.label, options.adopt, options.new)
-        seen = observe(services, volume, wanted, heads())
+        listing = heads()
+        seen = observe(services, volume, wanted, listing.heads)
+        if seen.facts.head is None and not options.new:
+            _require_readable(listing, wanted)
         if execute:
             services.access.keep_rebuilt_heads()
         given = None if options.snapshot is None else volume.subvolume_at(options.snapshot)
@@ -126,10 +129,22 @@ def _one(
         if plan.decision is Decision.SKIP:
             return outcome
         result = SourceBackup(services, volume, backup, seen, plan).run()
+        if result.resumed:
+            services.reporter.note(
+                f"{backup.label}: changes since the interrupted backup's snapshot "
+                f"({result.backup_id.time:%Y-%m-%d %H:%M} UTC) are left to the next backup"
+            )
         pruned = () if given is not None else _prune_local(job, volume, seen, result)
     return SourceOutcome(
         backup.label, backup.path, result.source_id, plan, result, pruned_local=pruned
     )
+
+
+def _require_readable(listing: Listing, wanted: SourceWishes) -> None:
+    """A source whose head is damaged must not look like one that was never backed up."""
+    for each in listing.unreadable:
+        if wanted.adopt == each.source_id or wanted.label == each.source_id.label:
+            raise each.error
 
 
 def _prune_local(

@@ -148,6 +148,8 @@ class Upload:
             elif known is not None:
                 self._reuse(known, size, digest)
             number += 1
+        if any(known >= number for known in self._reusable):
+            self._journal.reuse_none_from(number)
         self._frames.close()
 
     def _read_chunk(self, send: SendStream, number: int, *, keep: bool) -> tuple[int, str, bool]:

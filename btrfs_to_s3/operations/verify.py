@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.errors import InterruptedRunError
+from btrfs_to_s3.errors import IntegrityError, InterruptedRunError
 from btrfs_to_s3.operations.verify_advice import advised
 from btrfs_to_s3.operations.verify_checksums import check_kept_checksums
 from btrfs_to_s3.operations.verify_chunks import ChunkPresence
@@ -113,7 +113,10 @@ def _forget_removed(services: Services, source_id: SourceId, found: Findings) ->
     """Drop what was found of backups that were pruned while they were looked at."""
     if not any(raw.backup_id is not None for raw in found.raw):
         return
-    head = services.access.head(source_id)
+    try:
+        head = services.access.head(source_id)
+    except IntegrityError:
+        return
     if head is not None:
         found.keep_only({entry.backup_id for entry in head.backups})
 

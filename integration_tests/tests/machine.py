@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from btrfs_to_s3.config.load import load
 from btrfs_to_s3.config.sources import select_sources
 from btrfs_to_s3.operations.compare import Thoroughness
+from btrfs_to_s3.operations.listing import Listing, read_heads
 from btrfs_to_s3.operations.prepare import prepare_to_look, prepare_to_read, prepare_to_write
 from btrfs_to_s3.operations.restore import Restore, RestoreJob
 from btrfs_to_s3.operations.run import BackupOptions, plan_sources, run_sources
@@ -111,7 +112,8 @@ class Machine:
             prepare_to_write(application.services())
             chosen = select_sources(application.config, [str(path) for path in paths], Path("/"))
             jobs = [application.job(source) for source in chosen]
-            return run_sources(jobs, BackupOptions(**options), application.access.heads)  # type: ignore[arg-type]
+            wishes = BackupOptions(**options)  # type: ignore[arg-type]
+            return run_sources(jobs, wishes, lambda: read_heads(application.services()))
 
     def backup(self, path: Path, **options: object) -> BackupResult:
         """Back up one source; what it raised is raised, and so is a skip."""
@@ -132,11 +134,10 @@ class Machine:
         with self.application() as application:
             there = prepare_to_look(application.services())
             [source] = select_sources(application.config, [str(path)], Path("/"))
-            heads = application.access.heads if there else list
             [outcome] = plan_sources(
                 [application.job(source)],
                 BackupOptions(**options),  # type: ignore[arg-type]
-                heads,
+                lambda: read_heads(application.services()) if there else Listing((), ()),
             )
             return outcome
 

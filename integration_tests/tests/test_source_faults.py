@@ -16,6 +16,7 @@ from btrfs_to_s3.btrfs.local import LocalBtrfs
 from btrfs_to_s3.errors import (
     AccessDeniedError,
     ExitCode,
+    IntegrityError,
     LocalSpaceError,
     RepositoryError,
     SendError,
@@ -312,3 +313,21 @@ def test_two_hosts_with_one_label_are_two_sources(
 
     assert second.source_id != first.source_id
     assert second.source_id.label == first.source_id.label
+
+
+def test_a_damaged_head_fails_its_own_source_and_no_other(
+    machine: Machine, data: Path, filesystem: LoopbackBtrfs
+) -> None:
+    machine.backup(data)
+    other = filesystem.subvolume("other")
+    (other / "file").write_text("other\n")
+    client = machine.client()
+    [head] = machine.keys("heads/")
+    client.put_object(Bucket=machine.bucket, Key=f"prefix/{head}", Body=b"{}")
+    client.close()
+
+    outcomes = machine.backup_all(data, other)
+
+    assert isinstance(outcomes[0].error, IntegrityError)
+    assert outcomes[1].result is not None
+    assert len(machine.keys("sources/")) == 2

@@ -53,6 +53,13 @@ def test_a_terminal_folds_long_values_without_losing_any(monkeypatch: pytest.Mon
     assert len(stream.getvalue().splitlines()) > 3
 
 
+def test_a_table_on_a_terminal_keeps_its_ids_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    stream, backup_id = Terminal(), "20261120T020000Z-full-1a2b3c4d"
+    write_text(stream, [table(("A", "B", "C"), [(backup_id, backup_id, backup_id)])])
+    assert stream.getvalue().count(backup_id) == 3
+
+
 def test_a_full_disk_behind_standard_output_is_an_error() -> None:
     with (
         open("/dev/full", "w", encoding="utf-8") as full,  # noqa: PTH123 - a device

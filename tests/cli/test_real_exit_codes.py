@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -15,6 +14,7 @@ from tests.cli.program import Ran
 
 if TYPE_CHECKING:
     import subprocess
+    from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
 
@@ -95,7 +95,8 @@ def test_3_also_in_a_dry_run_when_the_source_would_be_refused(
     program.run("backup", data)
     filesystem.delete_subvolume(data)
     filesystem.subvolume(data.name)
-    for arguments in (["backup", data], ["backup", data, "--dry-run"], ["plan", data, "--json"]):
+    path = str(data)
+    for arguments in (["backup", path], ["backup", path, "--dry-run"], ["plan", path, "--json"]):
         ran = program.run(*arguments)
         assert ran.code == 3
         assert "--adopt" in ran.err
@@ -103,7 +104,8 @@ def test_3_also_in_a_dry_run_when_the_source_would_be_refused(
 
 def test_4_when_the_bucket_does_not_exist(program: Program, data: Path) -> None:
     other = program.with_environment(BTRFS_TO_S3_URL="s3://no-such-bucket-here/pre")
-    for arguments in (["backup", data], ["list"], ["plan", data], ["backup", data, "--dry-run"]):
+    path = str(data)
+    for arguments in (["backup", path], ["list"], ["plan", path], ["backup", path, "--dry-run"]):
         ran = other.run(*arguments, "--json")
         assert ran.code == 4
         assert ran.document["error"]["kind"] == "repository"

@@ -165,10 +165,10 @@ def test_plan_and_dry_run_write_nothing_anywhere(
         _settle(made)
     before = everything()
     for arguments in (
-        ["plan", data],
-        ["plan", data, "--json"],
-        ["backup", data, "--dry-run", "--full"],
-        ["restore", data.name, "--target", target, "--dry-run"],
+        ["plan", str(data)],
+        ["plan", str(data), "--json"],
+        ["backup", str(data), "--dry-run", "--full"],
+        ["restore", data.name, "--target", str(target), "--dry-run"],
         ["prune", "--dry-run", "--keep", "last=1"],
     ):
         assert program.run(*arguments).code == 0
@@ -178,7 +178,7 @@ def test_plan_and_dry_run_write_nothing_anywhere(
 def test_a_plan_before_the_first_backup_needs_no_repository_and_makes_none(
     program: Program, data: Path
 ) -> None:
-    for arguments in (["plan", data], ["backup", "--dry-run", data]):
+    for arguments in (["plan", str(data)], ["backup", "--dry-run", str(data)]):
         ran = program.run(*arguments)
         assert ran.code == 0
         assert ran.out.startswith(f"{data.name}: full backup would be made\n")

@@ -124,6 +124,21 @@ def test_a_journalled_removal_that_was_never_committed_removes_nothing(
     assert_sound(repository)
 
 
+def test_a_journalled_removal_does_not_act_on_a_head_older_than_itself(
+    repository: SyntheticRepository, bucket: Bucket
+) -> None:
+    """A head rolled back, unnoticed because the cache is gone, lacks what was never removed."""
+    repository.backup(size=SMALL)
+    rolled_back = bucket.read(keys.head(repository.source_id))
+    going = repository.backup(size=SMALL)
+    repository.backup(size=SMALL)
+    pruned(repository.through(StopsAfter(repository.store, 0)))
+    bucket.write(keys.head(repository.source_id), rolled_back)
+    shutil.rmtree(repository.state.directory / "head")
+    assert pruned(repository).errors == []
+    assert len(left_of(bucket, going)) == 3
+
+
 def test_a_removed_backup_that_is_being_uploaded_again_is_left_alone(
     repository: SyntheticRepository,
 ) -> None:

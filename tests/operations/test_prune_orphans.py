@@ -13,8 +13,8 @@ from btrfs_to_s3.format import keys
 from btrfs_to_s3.model.objects import Role
 from btrfs_to_s3.model.policy import KeepPolicy
 from btrfs_to_s3.operations import prune
-from btrfs_to_s3.operations.prune import KeepWishes, PruneWishes
-from tests.operations.prune_helpers import SMALL, WEEK, assert_sound, left_of, pruned
+from btrfs_to_s3.operations.prune import PruneWishes
+from tests.operations.prune_helpers import SMALL, WEEK, assert_sound, left_of, planned, pruned
 from tests.operations.repositories import SyntheticRepository
 from tests.operations.stores import ActsOnce, Delegate, RefusesToDelete, StopsAfter
 
@@ -90,9 +90,9 @@ def test_what_is_committed_while_orphans_are_listed_stays(
     committed.clock.now += OLD
     # The first listing is behind the first look at the heads.
     store = ActsOnce(committed.store, keys.MANIFESTS, lambda: other.commit(begin, facts))
-    view = committed.through(store)
-    assert pruned(view, ALL).orphans.objects == 0
-    assert_sound(committed)
+    shown = planned(committed.through(store), ALL)
+    assert len(committed.head().backups) == 2
+    assert shown.nothing_to_do
 
 
 def test_what_is_committed_between_plan_and_removal_stays(
@@ -103,12 +103,11 @@ def test_what_is_committed_between_plan_and_removal_stays(
     )
     begin, facts = other.upload(size=SMALL)
     committed.clock.now += OLD
-    wishes = PruneWishes((KeepWishes(committed.source_id, ALL),), WEEK, whole_repository=False)
-    planned = prune.plan(committed.services, wishes)
-    assert planned.orphans is not None
-    assert len(planned.orphans.plan.remove) == 1
+    shown = planned(committed, ALL)
+    assert shown.orphans is not None
+    assert len(shown.orphans.plan.remove) == 1
     other.commit(begin, facts)
-    assert prune.execute(committed.services, planned).orphans.objects == 0
+    assert prune.execute(committed.services, shown).orphans.objects == 0
     assert_sound(committed)
 
 
@@ -189,13 +188,18 @@ def test_no_version_of_an_orphan_is_left_and_every_live_one_is(
 def test_nothing_of_a_source_whose_head_cannot_be_read_is_touched(
     committed: SyntheticRepository, bucket: Bucket
 ) -> None:
-    name = killed_upload(committed)
+    killed_upload(committed)
+    committed.clock.now += OLD
+    shown_before = planned(committed, ALL)
     bucket.write(keys.head(committed.source_id), b"no head")
     before = bucket.listing()
-    result = after(committed, OLD)
-    assert len(result.errors) == 1
-    assert bucket.listing() == before
-    assert named(bucket, name) != []
+    shown = planned(committed, ALL)
+    assert shown.nothing_to_do
+    assert shown.orphans is not None
+    assert [source_id for source_id, _ in shown.orphans.unreadable] == [committed.source_id]
+    for plan in (shown, shown_before):
+        assert len(prune.execute(committed.services, plan).errors) == 1
+        assert bucket.listing() == before
 
 
 def test_nothing_of_a_source_whose_head_is_lost_is_touched(

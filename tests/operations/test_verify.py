@@ -310,6 +310,13 @@ class BitRot(Delegate):
             return content
         return content[:-1] + bytes([content[-1] ^ 1])
 
+    def get_into(
+        self, key: str, buffer: memoryview, *, offset: int, version_id: str | None = None
+    ) -> None:
+        super().get_into(key, buffer, offset=offset, version_id=version_id)
+        if key in self._damaged:
+            buffer[-1] ^= 1
+
 
 class OtherChecksum(Delegate):
     """A service that keeps another SHA-256 of one object."""

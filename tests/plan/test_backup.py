@@ -212,6 +212,13 @@ def test_a_full_backup_is_due_after_its_time() -> None:
     assert "29 days old" in result.reasons[0]
 
 
+def test_short_times_are_given_in_hours() -> None:
+    entries = chain(1)
+    now = entries[0].snapshot_time + timedelta(hours=13)
+    result = plan(head(*entries), snapshot_of(entries[0]), wishes=full_every(0.5), now=now)
+    assert result.reasons == ("full: the last one is 13 h old and full_every is 12 h",)
+
+
 def test_a_full_backup_is_due_when_the_chain_is_as_long_as_allowed() -> None:
     entries = chain(3)
     local = [snapshot_of(item) for item in entries]

@@ -143,6 +143,11 @@ def test_another_sources_manifest_is_no_link() -> None:
         check_links([full, (other, digest)])
 
 
+def test_a_manifest_whose_kind_and_parent_disagree_is_found() -> None:
+    full, (child, digest) = manifests(*chain(2))
+    assert "names a parent" in link_faults([full, (replace(child, kind=Kind.FULL), digest)])[0]
+
+
 def test_two_full_backups_are_no_chain() -> None:
     first = entry(1)
     second = entry(2, time=T0 + days(9))

@@ -199,6 +199,7 @@ class World(RuleBasedStateMachine):
         pinned = {self.journal.parent: "journal"} if self.journal and self.journal.parent else {}
         result = plan_prune(before, policy, self.clock, pinned)
         self.head = replace(before, backups=result.remaining)
+        assert self.head.newest == before.newest
         for item in result.removals:
             del self.stored[item.backup_id]
 
@@ -389,4 +390,4 @@ class World(RuleBasedStateMachine):
 
 
 TestWorld = World.TestCase
-TestWorld.settings = settings(max_examples=250, stateful_step_count=30, deadline=None)
+TestWorld.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)

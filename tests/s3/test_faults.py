@@ -272,6 +272,33 @@ def test_a_truncated_body_that_stays_truncated_ends_in_an_error(
     assert proxy.count("GET") == QUICK.retry.transit_attempts
 
 
+def chunked(body: bytes) -> Callable[[Exchange], None]:
+    """An answer of untold length, as some proxies make them."""
+    head = b"HTTP/1.1 206 OK\r\nContent-Range: bytes 0-9/10\r\nTransfer-Encoding: chunked\r\n\r\n"
+    text = head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    return lambda exchange: exchange.client.sendall(text)
+
+
+def test_an_answer_of_untold_length_is_measured(faulty: S3Store, proxy: FaultProxy) -> None:
+    proxy.fail("GET", chunked(b"012345678"), times=2)
+    proxy.fail("GET", chunked(b"0123456789"), times=3)
+    assert faulty.get("k", offset=0, size_bytes=10) == b"0123456789"
+    assert proxy.count("GET") == 3
+    assert faulty.get_whole("k", limit_bytes=10)[0] == b"0123456789"
+    with pytest.raises(IntegrityError, match="larger"):
+        faulty.get_whole("k", limit_bytes=9)
+
+
+def test_another_range_than_was_asked_for_is_refused(faulty: S3Store, proxy: FaultProxy) -> None:
+    proxy.fail("GET", chunked(b"0123456789"))
+    with pytest.raises(IntegrityError, match="another range"):
+        faulty.get("k", offset=5, size_bytes=10)
+    proxy.fail("GET", lambda exchange: exchange.answer(200, [], b"0123456789"))
+    with pytest.raises(IntegrityError, match="ignores ranges"):
+        faulty.get("k", offset=5, size_bytes=5)
+    assert proxy.count("GET") == 2
+
+
 REFUSALS = [
     (403, "AccessDenied", AccessDeniedError, "access denied"),
     (403, "SignatureDoesNotMatch", AccessDeniedError, "secret key"),

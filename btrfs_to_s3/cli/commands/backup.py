@@ -16,6 +16,7 @@ from btrfs_to_s3.config.sources import select_sources
 from btrfs_to_s3.errors import UsageError
 from btrfs_to_s3.host.resources import peak_memory_bytes
 from btrfs_to_s3.model.identity import SourceId
+from btrfs_to_s3.operations.listing import Listing, read_heads
 from btrfs_to_s3.operations.prepare import prepare_to_look, prepare_to_write
 from btrfs_to_s3.operations.run import BackupOptions, plan_sources, run_sources
 from btrfs_to_s3.operations.status import remember_run
@@ -111,7 +112,9 @@ def look(
 ) -> list[SourceOutcome]:
     """What a backup would do; ``exists`` says that there is a repository. Nothing is written."""
     jobs = [app.job(source) for source in sources]
-    return plan_sources(jobs, options, app.access.heads if exists else list)
+    return plan_sources(
+        jobs, options, lambda: read_heads(app.services()) if exists else Listing((), ())
+    )
 
 
 def _back_up(
@@ -120,7 +123,7 @@ def _back_up(
     with session.application(config) as app, app.lock():
         prepare_to_write(app.services())
         jobs = [app.job(source) for source in sources]
-        outcomes = run_sources(jobs, options, app.access.heads)
+        outcomes = run_sources(jobs, options, lambda: read_heads(app.services()))
         remember_run(app.services(), outcomes)
         return _result(session, app.store.url, outcomes, sources, dry_run=False)
 
