@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.progress import (
     BarColumn,
     Progress,
@@ -170,7 +170,7 @@ class TerminalReporter:
         self._clock = clock
         self._lock = threading.Lock()
         screen = cast("IO[str]", _Screen(stream))
-        self._console = Console(file=screen, markup=False, highlight=False, emoji=False)
+        self._console = _Roomy(file=screen, markup=False, highlight=False, emoji=False)
         self._shown: _Shown | None = None
 
     def begin(self, subject: str, activity: str, expected_bytes: int | None) -> None:
@@ -211,6 +211,16 @@ class TerminalReporter:
             shown.close()
 
 
+class _Roomy(Console):
+    """Leaves room for the ``^C`` that a terminal echoes: a full line would break and stay there."""
+
+    @property  # type: ignore[misc]  # nothing here sets it
+    def size(self) -> ConsoleDimensions:
+        """The terminal's size, three columns less."""
+        whole = super().size
+        return ConsoleDimensions(max(1, whole.width - 3), whole.height)
+
+
 class _Screen:
     """A stream for rich's own thread, which must not die of a terminal that is gone."""
 
@@ -244,12 +254,10 @@ class _Shown:
         description = human.printable(f"{work.subject}: {work.what}")
         whole = Column(no_wrap=True, min_width=cell_len(description))
         self._progress = Progress(
-            SpinnerColumn(),
+            SpinnerColumn(table_column=Column(width=1)),
             TextColumn("{task.description}", markup=False, table_column=whole),
             *((BarColumn(bar_width=16), TimeElapsedColumn()) if wide else ()),
             _Facts(work, clock),
-            # Room for the "^C" that a terminal echoes: a full line would break, and stay behind.
-            TextColumn("  "),
             console=console,
             transient=True,
             redirect_stdout=False,
@@ -278,7 +286,8 @@ class _Facts(ProgressColumn):
     """Bytes, what is happening, time left, speed and chunks: cut at the end where it is narrow."""
 
     def __init__(self, work: Work, clock: Callable[[], float]) -> None:
-        super().__init__(table_column=Column(no_wrap=True, overflow="ellipsis"))
+        # The only column that may shrink: it must look foldable to rich, its text must not be.
+        super().__init__(table_column=Column())
         self._work = work
         self._clock = clock
 
@@ -295,7 +304,7 @@ class _Facts(ProgressColumn):
             parts.append(f"~{human.span(left)} left")
         parts.append(human.rate(work.raw_bytes, now - work.started_s))
         parts.append(human.count(work.chunks, "chunk"))
-        return Text(human.printable(" · ".join(parts)))
+        return Text(human.printable(" · ".join(parts)), no_wrap=True, overflow="ellipsis")
 
 
 def make_reporter(

@@ -311,3 +311,27 @@ def test_status_works_from_another_machine_and_counts_unchanged_runs_here_only(
         here["last_success_time"] > there["last_success_time"] == there["newest"]["finished_time"]
     )
     assert there["host"] == "nas"
+
+
+def test_ctrl_c_on_a_terminal_takes_the_bar_away(
+    program: Program, s3: S3Client, data: Path
+) -> None:
+    leader, follower = os.openpty()
+    process = program.start(
+        "backup", data, *SLOW, stdin=follower, stdout=follower, stderr=follower, process_group=0
+    )
+    os.close(follower)
+    _wait_for_chunk(program, s3, process)
+    os.killpg(process.pid, signal.SIGINT)
+    said = b""
+    while True:
+        try:
+            said += os.read(leader, 65536)
+        except OSError:  # EIO: the program has ended
+            break
+    os.close(leader)
+    assert process.wait(timeout=30) == 130
+    shown = said.decode()
+    assert f"{data.name}: full backup" in shown
+    # Up one line, erase it: what follows stands where the bar was.
+    assert f"\x1b[1A\x1b[2Kerror: {data.name}: stopped by SIGINT\r\n" in shown

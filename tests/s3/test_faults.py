@@ -357,7 +357,8 @@ def test_a_head_without_the_right_to_decrypt_is_asked_without_checksums(
     assert state is not None
     assert state.sha256_hex is None
     assert faulty.head("k") is not None
-    assert proxy.count("HEAD /") - 1 == 3  # one guarded the creation
+    asked = [r.headers.get("x-amz-checksum-mode") for r in proxy.seen if r.method == "HEAD"]
+    assert asked[1:] == ["ENABLED", None, None]  # the first guarded the creation
 
 
 def test_a_storm_of_503_ends_after_the_patience_with_the_last_error(
@@ -490,6 +491,48 @@ def test_a_service_that_knows_no_uploads_or_versions_lists_none(
     proxy.fail("versioning", lambda exchange: exchange.error(status, "NotImplemented"))
     assert list(faulty.list_uploads("")) == []
     assert list(faulty.list_versions("")) == []
+
+
+def test_a_listing_that_repeats_its_page_is_an_error(faulty: S3Store, proxy: FaultProxy) -> None:
+    body = (
+        b"<ListBucketResult><IsTruncated>true</IsTruncated>"
+        b"<NextContinuationToken>t</NextContinuationToken></ListBucketResult>"
+    )
+    proxy.fail("list-type", lambda exchange: exchange.answer(200, [], body), times=99)
+    with pytest.raises(RepositoryError, match="more but not where"):
+        list(faulty.list(""))
+    assert len(proxy.seen) == 2
+
+
+def test_uploads_of_others_are_never_listed(faulty: S3Store, proxy: FaultProxy) -> None:
+    upload = (
+        b"<Upload><Key>somebody/else</Key><UploadId>u</UploadId>"
+        b"<Initiated>2026-11-20T02:00:00Z</Initiated></Upload>"
+    )
+    body = b"<ListMultipartUploadsResult>" + upload + b"</ListMultipartUploadsResult>"
+    proxy.fail("uploads", lambda exchange: exchange.answer(200, [], body))
+    assert list(faulty.list_uploads("")) == []
+
+
+@pytest.mark.parametrize(
+    ("checksum", "kind", "kept"),
+    [
+        (base64.b64encode(sha(b"x")).decode(), "FULL_OBJECT", sha(b"x").hex()),
+        (base64.b64encode(sha(b"x")).decode(), None, sha(b"x").hex()),
+        (base64.b64encode(sha(b"x")).decode(), "COMPOSITE", None),
+        (base64.b64encode(sha(b"x")).decode() + "-1", None, None),
+        ("bm90IGEgZGlnZXN0", None, None),
+    ],
+)
+def test_only_a_digest_of_the_whole_object_counts_as_kept(
+    faulty: S3Store, proxy: FaultProxy, checksum: str, kind: str | None, kept: str | None
+) -> None:
+    headers = [("ETag", '"e"'), ("Content-Length", "1"), ("x-amz-checksum-sha256", checksum)]
+    headers += [("x-amz-checksum-type", kind)] if kind is not None else []
+    proxy.fail("HEAD", lambda exchange: exchange.answer(200, headers, b""))
+    state = faulty.head("k")
+    assert state is not None
+    assert state.sha256_hex == kept
 
 
 def test_a_listing_that_does_not_get_on_is_an_error(faulty: S3Store, proxy: FaultProxy) -> None:
