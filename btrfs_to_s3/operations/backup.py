@@ -14,6 +14,7 @@ from btrfs_to_s3.operations.commit import Commit
 from btrfs_to_s3.operations.leftovers import abort_uploads, present_chunks
 from btrfs_to_s3.operations.observe import open_upload_journal
 from btrfs_to_s3.operations.repository import PROGRAM
+from btrfs_to_s3.operations.snapshot_names import new_name
 from btrfs_to_s3.operations.transfer import SendAgainError
 from btrfs_to_s3.operations.upload import Upload, UploadTarget
 from btrfs_to_s3.operations.upload_journal import UploadBegin
@@ -178,9 +179,7 @@ class SourceBackup:
     def _take_snapshot(self) -> Subvolume:
         self._services.reporter.activity("taking a snapshot")
         taken = {subvolume.path.rpartition("/")[2] for subvolume in self._seen.facts.subvolumes}
-        base = f"{self._source_id}.{self._services.clock():%Y%m%dT%H%M%SZ}"
-        names = (base if number == 1 else f"{base}-{number}" for number in range(1, len(taken) + 2))
-        name = next(name for name in names if name not in taken)
+        name = new_name(self._source_id, self._services.clock(), taken)
         return self._volume.snapshot(self._seen.facts.source, name)
 
     def _known_chunks(self, begin: UploadBegin) -> dict[int, KnownChunk]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.format import keys
+from btrfs_to_s3.operations.snapshot_names import is_named_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,7 +51,7 @@ def give_up_upload(
     snapshot_uuid = upload.begin.snapshot_uuid
     if not any(entry.snapshot_uuid == snapshot_uuid for entry in backups):
         for local in facts.subvolumes:
-            ours = local.path.rpartition("/")[2].startswith(f"{source_id}.")
-            if local.uuid == snapshot_uuid and ours and volume.in_snapshot_directory(local):
+            ours = is_named_for(source_id, local) and volume.in_snapshot_directory(local)
+            if local.uuid == snapshot_uuid and ours:
                 volume.delete(local)
     journal.remove()

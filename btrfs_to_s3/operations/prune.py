@@ -157,6 +157,7 @@ def execute(services: Services, planned: RepositoryPlan) -> PruneResult:
     """
     started = services.clock()
     results: list[SourceResult] = []
+    services.access.keep_rebuilt_heads()
     remover = ObjectRemover(services.access.store.bound(services.cancel))
     for source in planned.sources:
         prune = SourcePrune(services, source, remover)

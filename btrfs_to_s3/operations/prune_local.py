@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from btrfs_to_s3.errors import SourceError
 from btrfs_to_s3.model.identity import SourceId
 from btrfs_to_s3.operations.observe import UPLOADS, open_upload_journal
 from btrfs_to_s3.operations.received import ReceivedJournal
+from btrfs_to_s3.operations.snapshot_names import is_named_for
 from btrfs_to_s3.plan.local_retention import LocalFacts, plan_local_prune
 from btrfs_to_s3.plan.parents import valid_parents
 
@@ -52,12 +52,10 @@ class LocalResult:
 
 def plan_local(services: Services, volume: Volume, wishes: LocalWishes) -> LocalPrunePlan:
     """Decide for each of the source's own snapshots whether it stays. Writes nothing."""
-    name = _own_name(wishes.source_id)
     snapshots = tuple(
         subvolume
         for subvolume in volume.subvolumes()
-        if volume.in_snapshot_directory(subvolume)
-        and name.fullmatch(subvolume.path.rpartition("/")[2])
+        if volume.in_snapshot_directory(subvolume) and is_named_for(wishes.source_id, subvolume)
     )
     facts = LocalFacts(
         source=wishes.source,
@@ -97,14 +95,6 @@ def needed_parents(services: Services, volume: Volume, head: Head) -> dict[Backu
     if not parents:
         return {}
     return {parents[0].entry.backup_id: f"the next increment builds on {parents[0].local.path}"}
-
-
-def _own_name(source_id: SourceId) -> re.Pattern[str]:
-    """``<source-id>.<time>``, numbered where two fell into one second.
-
-    A prefix would not do: a label may hold a full stop, and so begin like another source's id.
-    """
-    return re.compile(rf"{re.escape(str(source_id))}\.\d{{8}}T\d{{6}}Z(-\d+)?")
 
 
 def _uploading(services: Services) -> dict[UUID, str]:

@@ -286,6 +286,14 @@ class RepositoryAccess:
             data, etag = self.store.get_whole(key, limit_bytes=HEAD_LIMIT_BYTES)
         except MissingObjectError:
             rebuilt = self._rebuilt(source_id, without)
+            if rebuilt is None and self._seen_sequence(source_id):
+                raise IntegrityError(
+                    f"the head of {source_id} and all its manifests are gone, although this "
+                    "machine has seen backups of it",
+                    hint="on a versioned bucket restore the deleted objects; "
+                    "'btrfs-to-s3 backup --new' starts over as a new source",
+                    key=key,
+                ) from None
             if rebuilt is not None and source_id not in self._lost:
                 self._lost.add(source_id)
                 self._reporter.warn(

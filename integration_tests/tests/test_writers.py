@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from btrfs_to_s3.errors import RaceLostError
+from btrfs_to_s3.errors import IntegrityError, RaceLostError
 from btrfs_to_s3.format import keys as key_of
 from btrfs_to_s3.model.identity import Kind
 from btrfs_to_s3.operations.prepare import prepare_to_read
@@ -140,3 +140,18 @@ def test_nothing_but_the_head_is_ever_overwritten(
     assert "DeleteMarkers" not in versions
     kinds = [entry.kind for entry in machine.head().backups]
     assert kinds == [Kind.FULL, Kind.INCREMENTAL, Kind.INCREMENTAL, Kind.FULL]
+
+
+def test_a_source_whose_head_and_manifests_were_all_deleted_is_no_new_source(
+    machine: Machine, data: Path
+) -> None:
+    machine.backup(data)
+    client = machine.client()
+    for key in [*machine.keys("heads/"), *machine.keys("manifests/")]:
+        client.delete_object(Bucket=machine.bucket, Key=f"prefix/{key}")
+    client.close()
+
+    with pytest.raises(IntegrityError, match="are gone"):
+        machine.backup(data)
+
+    assert machine.backup(data, new=True).kind is Kind.FULL

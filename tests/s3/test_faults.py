@@ -496,7 +496,7 @@ def test_a_service_that_knows_no_uploads_or_versions_lists_none(
 def test_a_listing_that_repeats_its_page_is_an_error(faulty: S3Store, proxy: FaultProxy) -> None:
     body = (
         b"<ListBucketResult><IsTruncated>true</IsTruncated>"
-        b"<NextContinuationToken>t</NextContinuationToken></ListBucketResult>"
+        b"<NextContinuationToken>a-token</NextContinuationToken></ListBucketResult>"
     )
     proxy.fail("list-type", lambda exchange: exchange.answer(200, [], body), times=99)
     with pytest.raises(RepositoryError, match="more but not where"):

@@ -1,6 +1,5 @@
 """Each service starts, keeps objects, ends without a trace; the faults do what they say."""
 
-
 from __future__ import annotations
 
 import contextlib
