@@ -189,7 +189,7 @@ step() { # TITLE COMMAND...
 }
 
 run_tests() {
-    local options=(--numprocesses 2 --dist loadfile)
+    local options=(--numprocesses 2 --dist worksteal)
     if ! is_root; then
         [[ ${CI:-} != true ]] || fail "CI=true means that every test runs, and some need root"
         echo "Not root: tests that need a loopback Btrfs are left out. All of them: $(as_root test)"
