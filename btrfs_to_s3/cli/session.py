@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.cli.messages import Messages, Style, Verbosity
 from btrfs_to_s3.cli.progress import make_reporter
+from btrfs_to_s3.config.describe import as_toml
 from btrfs_to_s3.config.load import load
 from btrfs_to_s3.errors import InterruptedRunError, ReceiveError, SendError, UsageError
 from btrfs_to_s3.wiring import Application, utc_now
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from btrfs_to_s3.config.effective import Config
     from btrfs_to_s3.errors import BtrfsToS3Error
     from btrfs_to_s3.host.signals import StopSignal
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -81,8 +85,9 @@ class Session:
         return Failure.of(error)
 
     def config(self) -> Config:
-        """The effective configuration; its warnings are told."""
+        """The effective configuration; its warnings are told, ``-v`` shows it with its origins."""
         config = load(self.options.config, environ=self.environ, command_line=self.settings)
+        _log.debug("the configuration that counts:\n%s", as_toml(config))
         for warning in config.warnings:
             self.messages.warn(warning)
         return config

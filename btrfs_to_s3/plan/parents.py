@@ -60,14 +60,6 @@ def judge_parent(local: Subvolume, entry: HeadEntry, received_ctransid: int | No
     return _judge_received(local, entry, received_ctransid)
 
 
-def is_valid_parent(
-    local: Subvolume, entry: HeadEntry, received_ctransid: int | None
-) -> str | None:
-    """The reason why ``local`` is a valid parent for a backup on ``entry``, None when it is not."""
-    verdict = judge_parent(local, entry, received_ctransid)
-    return verdict.reason if verdict.valid else None
-
-
 def counterpart(
     entry: HeadEntry, subvolumes: Iterable[Subvolume], received: ReceivedRecords
 ) -> Subvolume | None:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from btrfs_to_s3.plan.parents import (
     counterpart,
-    is_valid_parent,
     judge_parent,
     lineage,
     stands_for,
@@ -28,11 +27,11 @@ COPY = received_copy(BACKUP, 30)
 
 
 def test_the_unchanged_snapshot_is_a_valid_parent() -> None:
-    assert is_valid_parent(snapshot_of(BACKUP), BACKUP, None)
+    assert judge_parent(snapshot_of(BACKUP), BACKUP, None).valid
 
 
 def test_a_received_copy_is_valid_with_the_ctransid_recorded_after_its_sync() -> None:
-    assert is_valid_parent(COPY, BACKUP, COPY.ctransid)
+    assert judge_parent(COPY, BACKUP, COPY.ctransid).valid
 
 
 @pytest.mark.parametrize(
@@ -52,15 +51,17 @@ def test_a_received_copy_is_valid_with_the_ctransid_recorded_after_its_sync() ->
 def test_anything_else_is_not_and_says_why(
     local: Subvolume, recorded: int | None, reason: str
 ) -> None:
-    assert is_valid_parent(local, BACKUP, recorded) is None
-    assert reason in judge_parent(local, BACKUP, recorded).reason
+    verdict = judge_parent(local, BACKUP, recorded)
+
+    assert not verdict.valid
+    assert reason in verdict.reason
 
 
 @quickly
 @given(st.integers(0, 2**63))
 def test_generation_is_never_compared(generation: int) -> None:
-    assert is_valid_parent(replace(snapshot_of(BACKUP), generation=generation), BACKUP, None)
-    assert is_valid_parent(replace(COPY, generation=generation), BACKUP, COPY.ctransid)
+    assert judge_parent(replace(snapshot_of(BACKUP), generation=generation), BACKUP, None).valid
+    assert judge_parent(replace(COPY, generation=generation), BACKUP, COPY.ctransid).valid
 
 
 def test_identity_asks_for_the_stream_and_its_transid_only() -> None:

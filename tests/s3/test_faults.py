@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +31,7 @@ from btrfs_to_s3.model.objects import (
     Role,
     UploadedPart,
 )
+from btrfs_to_s3.s3 import Limits
 from tests.s3.conftest import QUICK
 from tests.s3.fakes import FakeTime, sha
 from tests.s3.fault_proxy import (
@@ -87,11 +89,13 @@ def test_a_write_survives_a_reset_in_the_middle_of_its_body(
 
 
 def test_a_stalled_answer_is_given_up_and_asked_again(moto: Place, proxy: FaultProxy) -> None:
-    with moto.store(endpoint_url=proxy.url, read_timeout_s=0.1) as store:
+    with moto.store() as store:
         create(store, "k", b"x")
+    patient = Limits(retry=replace(QUICK.retry, attempts=99))  # a busy machine is slow as well
+    with moto.store(patient, endpoint_url=proxy.url, read_timeout_s=0.2) as store:
         proxy.fail("GET", stall)
         assert store.get_whole("k", limit_bytes=1)[0] == b"x"
-        assert proxy.count("GET") == 2
+        assert proxy.count("GET") >= 2
 
 
 def test_a_lost_answer_to_a_replacement_is_success(faulty: S3Store, proxy: FaultProxy) -> None:
@@ -372,7 +376,8 @@ def test_a_storm_of_503_ends_after_the_patience_with_the_last_error(
 
 
 def test_workers_pause_in_a_storm_and_all_go_on_after_it(moto: Place, proxy: FaultProxy) -> None:
-    with moto.store(endpoint_url=proxy.url) as store:
+    patient = replace(QUICK, gate=replace(QUICK.gate, first_patience_s=20, patience_s=20))
+    with moto.store(patient, endpoint_url=proxy.url) as store:
         create(store, "k", BODY)
         proxy.fail("GET", slow_down, times=QUICK.gate.threshold + 3)
         results: list[bytes] = []

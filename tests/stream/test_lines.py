@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import subprocess
@@ -36,9 +35,19 @@ def test_lines_come_back_as_they_were_written(some: list[bytes], times: int) -> 
 
 @settings(max_examples=50)
 @given(st.binary(min_size=1, max_size=200))
-def test_what_is_not_compressed_lines_never_yields_a_line(data: bytes) -> None:
-    with contextlib.suppress(IntegrityError):
-        assert list(decompress_lines(io.BytesIO(data), 1000, "index")) == []
+def test_what_is_not_compressed_lines_is_refused(data: bytes) -> None:
+    with pytest.raises(IntegrityError):
+        list(decompress_lines(io.BytesIO(data), 1000, "index"))
+
+
+@given(lines, st.data())
+def test_every_truncation_is_refused(some: list[bytes], data: st.DataObject) -> None:
+    out = io.BytesIO()
+    compress_lines((line + b"\n" for line in some), out)
+    cut = data.draw(st.integers(1, len(out.getvalue()) - 1))
+
+    with pytest.raises(IntegrityError):
+        list(decompress_lines(io.BytesIO(out.getvalue()[:cut]), 1000, "index"))
 
 
 def test_an_object_that_ends_within_a_line_is_refused() -> None:
