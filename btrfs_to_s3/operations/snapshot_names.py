@@ -7,7 +7,6 @@ their own. The name says only whose a snapshot is; what it is, its uuid says.
 from __future__ import annotations
 
 import re
-from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,10 +18,15 @@ if TYPE_CHECKING:
 
 
 def new_name(source_id: SourceId, now: datetime, taken: Collection[str]) -> str:
-    """A name for a snapshot taken now that none of ``taken`` has."""
+    """A name for a snapshot taken now that none of ``taken`` has.
+
+    The number is higher than all of this second's, not just a free one: the name of a snapshot
+    that was deleted since would be received beside that one's backup.
+    """
     base = f"{source_id}.{now:%Y%m%dT%H%M%SZ}"
-    names = (base if number == 1 else f"{base}-{number}" for number in count(1))
-    return next(name for name in names if name not in taken)
+    same = (re.fullmatch(rf"{re.escape(base)}(?:-(\d+))?", name) for name in taken)
+    numbers = [int(match[1] or 1) for match in same if match is not None]
+    return f"{base}-{max(numbers) + 1}" if numbers else base
 
 
 def is_named_for(source_id: SourceId, snapshot: Subvolume) -> bool:
