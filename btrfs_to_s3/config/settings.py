@@ -103,7 +103,7 @@ class Setting(Generic[T]):
 
 _CLASS_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _REGION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-_RELATIVE_PATH = re.compile(r"(?!/)(?!(?:.*/)?\.{1,2}(?:/|\Z))[^/]+(?:/[^/]+)*")
+_ENTRY_NAME = re.compile(r"(?!\.{1,2}\Z)[^/]{1,255}")
 
 REPOSITORY = Setting(
     "repository",
@@ -321,10 +321,10 @@ HOST = Setting(
 )
 SNAPSHOT_DIRECTORY = Setting(
     "snapshot_directory",
-    Text("a path below the filesystem's top level, without '.' or '..'", "PATH", _RELATIVE_PATH),
+    Text("the name of one directory, without '/'", "NAME", _ENTRY_NAME),
     ".btrfs-to-s3",
     Topic.HOST,
-    "Where snapshots are kept, seen from the filesystem's top level (subvolid=5).",
+    "The directory at the filesystem's top level (subvolid=5) where snapshots are kept.",
     per_source=True,
 )
 STATE_DIR = Setting(

@@ -91,7 +91,7 @@ class SourceBackup:
         resumed = self._plan.decision is Decision.RESUME
         self._services.reporter.begin(
             self._job.label,
-            f"{self._plan.kind} backup{', resumed' if resumed else ''}",
+            f"{_word(self._plan.kind)} backup{', resumed' if resumed else ''}",
             self._plan.estimate_bytes,
         )
         try:
@@ -295,6 +295,10 @@ class SourceBackup:
             kind: count - self._requests_before.get(kind, 0)
             for kind, count in self._store.request_counts().items()
         }
+
+
+def _word(kind: Kind | None) -> str:
+    return "" if kind is None else kind.name.lower()
 
 
 def _snapshot_facts(snapshot: Subvolume) -> SnapshotFacts:

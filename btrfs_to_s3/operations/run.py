@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from btrfs_to_s3.operations.services import Services
     from btrfs_to_s3.plan.backup import BackupPlan
     from btrfs_to_s3.ports import Volume
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,11 @@ def _guarded(
         return _one(job, options, heads, execute=execute)
     except BtrfsToS3Error as error:
         return SourceOutcome(job.backup.label, job.backup.path, error=error)
+    except Exception as error:  # noqa: BLE001 - a bug in one source must not cost the others
+        _log.debug("%s: unexpected", job.backup.label, exc_info=True)
+        bug = BtrfsToS3Error(f"this is a bug: {error!r}", hint="please report it, with -v")
+        bug.__cause__ = error
+        return SourceOutcome(job.backup.label, job.backup.path, error=bug)
 
 
 def _one(

@@ -132,6 +132,7 @@ class Pump:
         self._unblock: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._error: BaseException | None = None
+        self._stopping = False
 
     def channel(self, bound: int) -> Channel[T]:
         """A channel whose waits end with this pump."""
@@ -177,6 +178,9 @@ class Pump:
                     return
 
     def _release(self) -> None:
+        with self._lock:
+            # What unblocking does to a stage, such as killing its process, is no cause.
+            self._stopping = True
         for unblock in self._unblock:
             unblock()
 
@@ -189,9 +193,7 @@ class Pump:
     def _fail(self, error: BaseException) -> None:
         with self._lock:
             # A stage that stopped because another failed must not hide the cause.
-            if self._error is None or (
-                isinstance(self._error, InterruptedRunError)
-                and not isinstance(error, InterruptedRunError)
-            ):
+            interrupted = isinstance(self._error, InterruptedRunError)
+            if not self._stopping and (self._error is None or interrupted):
                 self._error = error
         self.cancel.set()

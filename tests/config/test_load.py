@@ -161,7 +161,7 @@ def test_a_group_that_is_no_table_is_refused(file: Path) -> None:
         ('storage_class = "GLACEIR"', "GLACIER"),
         ('metadata_class = "GLACIER"', "can be read at once"),
         ('bandwidth_limit = "20Mb/s"', "a rate such as"),
-        ('snapshot_directory = "/abs"', "below the filesystem's top level"),
+        ('snapshot_directory = "/abs"', "the name of one directory"),
         ("keep = {last = 0}", "one is above 0"),
         ("keep = {lasst = 1}", "last"),
         ("keep_local = 0", "one is above 0"),

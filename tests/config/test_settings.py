@@ -42,7 +42,7 @@ SAMPLES = {
     "keep_local": "2",
     "orphan_age": "2w",
     "host": "web1",
-    "snapshot_directory": "snapshots/ours",
+    "snapshot_directory": "our-snapshots",
     "state_dir": "/srv/state",
 }
 

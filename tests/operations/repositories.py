@@ -187,14 +187,19 @@ class SyntheticRepository:
         parent: HeadEntry | None = None,
         *,
         size: int = 3 * CHUNK_SIZE_BYTES,
+        content: bytes | None = None,
         taken: datetime | None = None,
         settings: UploadSettings = SETTINGS,
     ) -> HeadEntry:
-        """Upload and commit a backup of about ``size`` incompressible bytes; its line in the head.
+        """Upload and commit a backup of ``content``, or of about ``size`` incompressible bytes.
+
+        Returns its line in the head.
 
         Snapshots are taken a day apart unless ``taken`` says when.
         """
-        begin, facts = self.upload(parent, size=size, taken=taken, settings=settings)
+        begin, facts = self.upload(
+            parent, size=size, content=content, taken=taken, settings=settings
+        )
         return self.commit(begin, facts, parent)
 
     def upload(
@@ -202,6 +207,7 @@ class SyntheticRepository:
         parent: HeadEntry | None = None,
         *,
         size: int = 3 * CHUNK_SIZE_BYTES,
+        content: bytes | None = None,
         taken: datetime | None = None,
         settings: UploadSettings = SETTINGS,
     ) -> tuple[UploadBegin, StreamFacts]:
@@ -230,7 +236,8 @@ class SyntheticRepository:
             self.listener,
             self.cancel,
         )
-        return begin, upload.run(BytesSend(stream(identity, self._name(), os.urandom(size))))
+        data = os.urandom(size) if content is None else content
+        return begin, upload.run(BytesSend(stream(identity, self._name(), data)))
 
     def commit(
         self, begin: UploadBegin, facts: StreamFacts, parent: HeadEntry | None = None

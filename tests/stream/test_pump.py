@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from btrfs_to_s3.errors import IntegrityError, InterruptedRunError
+from btrfs_to_s3.errors import IntegrityError, InterruptedRunError, SendError
 from btrfs_to_s3.stream.buffers import BufferPool
 from btrfs_to_s3.stream.cancel import DeadlineCancellation, LinkedCancellation
 from btrfs_to_s3.stream.pump import Channel, OrderedPool, Pump
@@ -159,3 +159,22 @@ def test_a_deadline_sets_itself() -> None:
     assert not cancel.wait(-1)
     assert cancel.wait(60)
     assert cancel.is_set()
+
+
+def test_what_a_stage_raises_because_it_was_unblocked_does_not_hide_the_interruption() -> None:
+    parent = LinkedCancellation()
+    pump = Pump(parent)
+    killed = threading.Event()
+
+    def read() -> None:
+        killed.wait(60)
+        raise SendError("btrfs send was killed")
+
+    pump.start("reader", read)
+    pump.on_cancel(killed.set)
+    timer = threading.Timer(0.05, parent.set)
+    timer.start()
+
+    with pytest.raises(InterruptedRunError):
+        pump.run()
+    timer.join()
