@@ -88,7 +88,7 @@ def _btrfs_mount(path: Path, fd: int) -> MountEntry:
     if mount.filesystem != "btrfs":
         raise SourceError(
             f"{path} is not on a Btrfs filesystem but on {mount.filesystem}",
-            hint=f"{mount.mount_point} must be a mounted Btrfs filesystem",
+            hint="give a directory on a mounted Btrfs; 'findmnt -t btrfs' lists them",
             path=path,
         )
     return mount

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,10 +57,17 @@ def write_text(stream: TextIO, parts: Sequence[RenderableType]) -> None:
     written: list[str] = []
     for part in parts:
         width = _ANY_WIDTH if isinstance(part, Table) else folding
-        console = Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
-        with console.capture() as captured:
-            console.print(part, soft_wrap=width is not None)
-        written += captured.get().splitlines()
+        memory = io.StringIO()
+        console = Console(
+            file=memory,
+            force_terminal=stream.isatty(),
+            width=width or shutil.get_terminal_size().columns,
+            markup=False,
+            highlight=False,
+            emoji=False,
+        )
+        console.print(part, soft_wrap=width is not None)
+        written += memory.getvalue().splitlines()
     _write(stream, "".join(f"{line.rstrip()}\n" for line in written))
 
 

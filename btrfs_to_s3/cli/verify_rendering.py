@@ -78,7 +78,7 @@ def text(
         parts += [line(f"{word}: {where}: {each.problem.word}", "bold"), facts(pairs)]
     looked = report.counts
     backups = human.count(looked.backups, "backup")
-    heading = f"verified ({report.level}): {backups} of {human.count(looked.sources, 'source')}"
+    heading = f"checked ({report.level}): {backups} of {human.count(looked.sources, 'source')}"
     pairs = [("objects", f"{looked.objects} compared with what names them")]
     if rebuilt is not None:
         live = human.count(len(rebuilt.backups), "backup")

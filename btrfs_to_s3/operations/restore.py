@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.errors import ReceiveError, UsageError
+from btrfs_to_s3.errors import IntegrityError, ReceiveError, UsageError
 from btrfs_to_s3.operations.compare import Thoroughness, TreeComparison, compare_with_source
 from btrfs_to_s3.operations.download import Download
 from btrfs_to_s3.operations.index import StoredIndex
@@ -105,6 +105,16 @@ class Restore:
 
         A failure leaves the links that were received before it, and nothing of the one under way.
         """
+        try:
+            return self._run()
+        except IntegrityError as error:
+            error.hint = error.hint or (
+                "this backup cannot be restored as it is stored; "
+                f"'btrfs-to-s3 verify {self._head.source_id}' says which can"
+            )
+            raise
+
+    def _run(self) -> RestoreResult:
         started = self._services.clock()
         self._clean_up()
         plan = self.plan()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import BtrfsToS3Error, InterruptedRunError, RepositoryError
 from btrfs_to_s3.model.policy import KeepPolicy
 from btrfs_to_s3.operations.backup import SourceBackup
+from btrfs_to_s3.operations.chain_presence import what_is_missing
 from btrfs_to_s3.operations.leftovers import give_up_upload
 from btrfs_to_s3.operations.observe import SourceWishes, observe, open_upload_journal
 from btrfs_to_s3.operations.prune_local import LocalWishes, prune_local
@@ -120,7 +121,13 @@ def _one(
             services.access.keep_rebuilt_heads()
         given = None if options.snapshot is None else volume.subvolume_at(options.snapshot)
         wishes = BackupWishes(options.full, options.force, options.restart, given, job.chain)
-        plan = plan_backup(seen.facts, wishes, services.clock())
+        plan = _sound(services, seen, wishes, plan_backup(seen.facts, wishes, services.clock()))
+        if seen.facts.head is not None and seen.facts.head.subvolume_uuid != seen.facts.source.uuid:
+            services.reporter.warn(
+                f"{backup.label}: {seen.source_id} was last backed up from another subvolume "
+                f"({seen.why}); if that one is still in use, back up one of them with --new, or "
+                "their histories mix"
+            )
         for path in seen.nested:
             services.reporter.warn(
                 f"{backup.label}: the subvolume {path} inside it will not be in the backup; "
@@ -146,6 +153,24 @@ def _one(
     return SourceOutcome(
         backup.label, backup.path, result.source_id, plan, result, pruned_local=pruned
     )
+
+
+def _sound(
+    services: Services, seen: Observed, wishes: BackupWishes, plan: BackupPlan
+) -> BackupPlan:
+    """The plan, or a full backup where it would rely on a stored chain that lost something."""
+    head = seen.facts.head
+    relied_on = plan.parent.entry if plan.parent else head.newest if head is not None else None
+    if plan.decision not in {Decision.INCREMENTAL, Decision.SKIP} or wishes.snapshot is not None:
+        return plan
+    if head is None or relied_on is None:
+        return plan
+    missing = what_is_missing(services.access.store, head, relied_on)
+    if missing is None:
+        return plan
+    services.reporter.warn(f"{head.source_id}: {missing}; run 'btrfs-to-s3 verify'")
+    full = plan_backup(seen.facts, replace(wishes, full=True), services.clock())
+    return replace(full, reasons=(f"full: {missing}",))
 
 
 def _require_readable(listing: Listing, wanted: SourceWishes) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.identity import BackupId, SourceId
     from btrfs_to_s3.operations.verify_report import Findings
 
-_FULL = "make a new full backup: btrfs-to-s3 backup --full"
+_FULL = "make a new full backup: btrfs-to-s3 backup --full PATH"
 
 
 def advised(source_id: SourceId, head: Head | None, findings: Findings) -> list[Finding]:
@@ -73,7 +73,8 @@ def _advice(source_id: SourceId, head: Head | None, raw: Raw, restorable: list[H
     if newest is None:
         lines.append(f"no other backup of {source_id} can either")
     else:
-        lines.append(f"the newest that can: btrfs-to-s3 restore {source_id}@{newest.backup_id}")
+        address = f"{source_id}@{newest.backup_id}"
+        lines.append(f"the newest that can: btrfs-to-s3 restore {address} --target DIR")
     lines.append("on a versioned bucket, restore the object's older version")
     if head.newest not in restorable:
         lines.append(_FULL)

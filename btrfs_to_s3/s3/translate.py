@@ -128,7 +128,13 @@ _RULES: Final[Mapping[Kind, _Rule]] = {
     Kind.NO_UPLOAD: _Rule(
         Verdict.FINAL, NoSuchUploadError, "{what}: the multipart upload is gone ({detail})"
     ),
-    Kind.OTHER: _Rule(Verdict.FINAL, RepositoryError, "{what}: refused ({detail})"),
+    Kind.OTHER: _Rule(
+        Verdict.FINAL,
+        RepositoryError,
+        "{what}: refused ({detail})",
+        "check the settings that go with the request, such as storage_class and sse, "
+        "and that the service knows them",
+    ),
     Kind.RANGE: _Rule(
         Verdict.FINAL, RangeOutsideError, "{what}: the object ends before this range"
     ),

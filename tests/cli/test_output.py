@@ -60,6 +60,14 @@ def test_a_table_on_a_terminal_keeps_its_ids_whole(monkeypatch: pytest.MonkeyPat
     assert stream.getvalue().count(backup_id) == 3
 
 
+def test_a_full_disk_behind_a_text_is_an_error_too() -> None:
+    with (
+        open("/dev/full", "w", encoding="utf-8") as full,  # noqa: PTH123 - a device
+        pytest.raises(LocalSpaceError),
+    ):
+        write_text(full, ["something"])
+
+
 def test_a_full_disk_behind_standard_output_is_an_error() -> None:
     with (
         open("/dev/full", "w", encoding="utf-8") as full,  # noqa: PTH123 - a device
