@@ -69,6 +69,7 @@ missing_packages() {
     command -v zstd >/dev/null || echo zstd
     command -v setpriv >/dev/null || echo util-linux
     command -v losetup >/dev/null || echo mount
+    command -v strace >/dev/null || echo strace
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
 }
 
