@@ -26,7 +26,7 @@ from botocore.exceptions import (
 
 from integration_tests.harness.faultproxy import rules
 from integration_tests.harness.faultproxy.operations import operation_of
-from integration_tests.harness.faultproxy.proxy import FaultProxy, fault_proxy
+from integration_tests.harness.faultproxy.proxy import FaultProxy, Request, fault_proxy
 from integration_tests.harness.faultproxy.rules import Act, Rule, Script, Side
 from integration_tests.harness.services import (
     Moto,
@@ -333,12 +333,21 @@ def bucket(proxy: FaultProxy) -> str:
     return name
 
 
+def ended(proxy: FaultProxy, operation: str) -> Request:
+    """The last request of an operation, once the proxy has noted its end."""
+    deadline = time.monotonic() + 10
+    while (last := proxy.requests(operation)[-1]).seconds is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return last
+
+
 def test_bodies_pass_through_unchanged(proxy: FaultProxy, through: S3Client, bucket: str) -> None:
     parts = [secrets.token_bytes(PART), secrets.token_bytes(PART)]
     put_in_parts(through, bucket, "joined", parts)
     assert through.get_object(Bucket=bucket, Key="joined")["Body"].read() == b"".join(parts)
     assert len(proxy.requests("UploadPart")) >= 2
-    last = proxy.requests("GetObject")[-1]
+    last = ended(proxy, "GetObject")
     assert (last.status, last.answer_bytes, last.rule, last.error) == (200, 2 * PART, None, None)
 
 
