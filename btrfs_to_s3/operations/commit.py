@@ -18,6 +18,7 @@ from btrfs_to_s3.format.manifest import decode_manifest, encode_manifest
 from btrfs_to_s3.model.backup import Head, ObjectRef
 from btrfs_to_s3.model.objects import Create, Role
 from btrfs_to_s3.operations.leftovers import present_chunks
+from btrfs_to_s3.operations.pieces import pieces
 from btrfs_to_s3.plan.rebuild import entry_of
 from btrfs_to_s3.stream.lines import Compressed, compress_lines
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from btrfs_to_s3.operations.repository import RepositoryAccess
     from btrfs_to_s3.operations.upload_journal import UploadJournal
     from btrfs_to_s3.ports import LocalState
-
-_COMPARE_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +209,8 @@ class Commit:
         if state.sha256_hex is not None:
             return state.sha256_hex == ref.sha256_hex
         digest = hashlib.sha256()
-        for offset in range(0, ref.size_bytes, _COMPARE_BYTES):
-            size = min(_COMPARE_BYTES, ref.size_bytes - offset)
-            digest.update(self._access.store.get(ref.key, offset=offset, size_bytes=size))
+        for piece in pieces(self._access.store, ref):
+            digest.update(piece)
         return digest.hexdigest() == ref.sha256_hex
 
 

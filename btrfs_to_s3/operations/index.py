@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.format.index import LINE_LIMIT_BYTES, decode_chunk_record
+from btrfs_to_s3.operations.pieces import pieces
 from btrfs_to_s3.stream.lines import decompress_lines
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     from btrfs_to_s3.model.backup import ChunkRecord, Manifest
     from btrfs_to_s3.ports import LocalState, ObjectStore
-
-_READ_BYTES = 8 * 1024 * 1024
 
 
 class StoredIndex:
@@ -59,11 +58,9 @@ class StoredIndex:
 def _download(store: ObjectStore, manifest: Manifest, file: BinaryIO) -> None:
     ref = manifest.index
     digest = hashlib.sha256()
-    for offset in range(0, ref.size_bytes, _READ_BYTES):
-        size = min(_READ_BYTES, ref.size_bytes - offset)
-        block = store.get(ref.key, offset=offset, size_bytes=size)
-        digest.update(block)
-        file.write(block)
+    for piece in pieces(store, ref):
+        digest.update(piece)
+        file.write(piece)
     if digest.hexdigest() != ref.sha256_hex:
         raise IntegrityError(
             f"{ref.key} is damaged: it does not have the SHA-256 that its manifest records",

@@ -10,6 +10,7 @@ from btrfs_to_s3.errors import IntegrityError, NotReadableYetError
 from btrfs_to_s3.format import keys
 from btrfs_to_s3.operations.download import Download
 from btrfs_to_s3.operations.index import StoredIndex
+from btrfs_to_s3.operations.pieces import pieces
 from btrfs_to_s3.operations.verify_records import problem_of
 from btrfs_to_s3.operations.verify_report import Problem, Raw
 from btrfs_to_s3.stream.pump import OrderedPool, Pump
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from btrfs_to_s3.operations.verify_report import Counts, Findings
     from btrfs_to_s3.ports import ObjectStore, Reporter
 
-_READ_BYTES = 8 * 1024 * 1024
 _ReadError = IntegrityError | NotReadableYetError
 
 
@@ -114,9 +114,8 @@ class DataCheck:
             return
         digest = hashlib.sha256()
         try:
-            for offset in range(0, ref.size_bytes, _READ_BYTES):
-                size = min(_READ_BYTES, ref.size_bytes - offset)
-                digest.update(self._store.get(ref.key, offset=offset, size_bytes=size))
+            for piece in pieces(self._store, ref):
+                digest.update(piece)
         except (IntegrityError, NotReadableYetError) as error:
             problem = problem_of(error, Problem.CATALOG)
             self._found.add(Raw(problem, manifest.backup_id, ref.key, error.message))
