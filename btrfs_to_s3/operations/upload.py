@@ -1,6 +1,8 @@
 """One stream becomes chunks: read, digest, compress, cut, upload (design §4).
 
-Threads: one reader, ``compression_threads`` compressors, one assembler, ``concurrency`` uploaders.
+Threads: one reader, one digester, ``compression_threads`` compressors, one assembler,
+``concurrency`` uploaders. The reader only reads: while it does anything else, the pipe fills and
+``btrfs send`` stands still.
 Memory: ``(concurrency + 2) * part size + (compression_threads + 3) * 2 * 4 MiB`` and a constant;
 never the size of the stream or of a chunk.
 """
@@ -58,10 +60,15 @@ class UploadTarget:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Raw bytes of one frame-to-be, and the number of the chunk they belong to."""
+    """Raw bytes of one frame-to-be, and the number of the chunk they belong to.
+
+    The last one of a stream is empty when the stream ends where a chunk does.
+    """
 
     number: int
     buffer: Buffer
+    ends_chunk: bool
+    ends_stream: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ class _Frame:
 
 @dataclass(frozen=True, slots=True)
 class _ChunkEnd:
-    """The raw end of a chunk, as the reader saw it."""
+    """The raw end of a chunk, as the digester saw it."""
 
     number: int
     raw_size_bytes: int
@@ -111,6 +118,7 @@ class Upload:
         threads = settings.compression_threads
         self._blocks = BufferPool(threads + 3, FRAME_SIZE_BYTES, self._pump.cancel)
         self._buffers = BufferPool(settings.concurrency + 2, self._part_size, self._pump.cancel)
+        self._raw: Channel[_Block] = self._pump.channel(2)
         self._frames: OrderedPool[_Block | _ChunkEnd, _Frame | _ChunkEnd] = OrderedPool(
             self._pump, "compress", threads, self._compress, threads + 3
         )
@@ -124,6 +132,7 @@ class Upload:
         stream must be sent again. Any other error leaves the journal fit to go on from.
         """
         self._pump.start("send-reader", lambda: self._read(send))
+        self._pump.start("digester", self._digest)
         self._pump.start("assembler", self._assemble)
         for number in range(self._settings.concurrency):
             self._pump.start(f"upload-{number}", self._upload)
@@ -136,45 +145,47 @@ class Upload:
         return self._inspector.result()
 
     def _read(self, send: SendStream) -> None:
-        number, more = 0, True
-        while more:
-            known = self._reusable.get(number)
-            size, digest, more = self._read_chunk(send, number, keep=known is None)
-            if not more:
+        number, ended, left = 0, False, self._settings.chunk_size_bytes
+        while not ended:
+            buffer = self._blocks.acquire()
+            wanted = min(FRAME_SIZE_BYTES, left)
+            while buffer.used < wanted and not ended:
+                count = send.readinto(buffer.data[buffer.used : wanted])
+                buffer.used += count
+                ended = not count
+            left -= buffer.used
+            if ended:
                 send.finish()
+            self._raw.put(_Block(number, buffer, ends_chunk=ended or not left, ends_stream=ended))
+            if not left:
+                number, left = number + 1, self._settings.chunk_size_bytes
+        self._raw.close()
+
+    def _digest(self) -> None:
+        digest, size, chunks = hashlib.sha256(), 0, 0
+        for block in self._raw:
+            known = self._reusable.get(block.number)
+            self._inspector.update(block.buffer.view)
+            digest.update(block.buffer.view)
+            size += block.buffer.used
+            if known is None and block.buffer.used:
+                self._frames.submit(block)
+            else:
+                self._blocks.release(block.buffer)
+            if block.ends_stream:
                 self._inspector.finish()
-            if size and known is None:
-                self._frames.submit(_ChunkEnd(number, size, digest))
-            elif known is not None:
-                self._reuse(known, size, digest)
-            number += 1
-        if any(known >= number for known in self._reusable):
-            self._journal.reuse_none_from(number)
+            if block.ends_chunk:
+                self._end_chunk(block.number, known, size, digest.hexdigest())
+                digest, size, chunks = hashlib.sha256(), 0, block.number + 1
+        if any(known >= chunks for known in self._reusable):
+            self._journal.reuse_none_from(chunks)
         self._frames.close()
 
-    def _read_chunk(self, send: SendStream, number: int, *, keep: bool) -> tuple[int, str, bool]:
-        """One chunk's raw size, digest, and whether the stream may go on; blocks are submitted."""
-        digest, size = hashlib.sha256(), 0
-        limit = self._settings.chunk_size_bytes
-        while size < limit:
-            block = self._blocks.acquire()
-            wanted = min(FRAME_SIZE_BYTES, limit - size)
-            while block.used < wanted:
-                count = send.readinto(block.data[block.used : wanted])
-                if not count:
-                    break
-                block.used += count
-            size += block.used
-            ended = block.used < wanted
-            self._inspector.update(block.view)
-            digest.update(block.view)
-            if keep and block.used:
-                self._frames.submit(_Block(number, block))
-            else:
-                self._blocks.release(block)
-            if ended:
-                return size, digest.hexdigest(), False
-        return size, digest.hexdigest(), True
+    def _end_chunk(self, number: int, known: KnownChunk | None, size: int, digest: str) -> None:
+        if known is not None:
+            self._reuse(known, size, digest)
+        elif size:
+            self._frames.submit(_ChunkEnd(number, size, digest))
 
     def _reuse(self, known: KnownChunk, size_bytes: int, sha256_hex: str) -> None:
         if known.raw_size_bytes != size_bytes or known.raw_sha256_hex != sha256_hex:
