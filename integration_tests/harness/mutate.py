@@ -33,6 +33,7 @@ _MAX_SHARED_BLOCKS = 256
 _MAX_DELETED_ENTRIES = 30
 _OWNERS = (0, 1, 1000, 65534, 4_000_000_000)
 _MODES = (0o600, 0o644, 0o4755, 0o1777, 0o000)
+_READABLE_MODES = (0o600, 0o644, 0o4755, 0o1777)
 
 
 class MutationKind(Enum):
@@ -79,7 +80,8 @@ def mutate_tree(root: Path, seed: int, count: int = len(MutationKind)) -> list[M
 
     Kinds come in shuffled rounds, so `len(MutationKind)` changes hold each kind once where the
     tree allows it. A kind that finds nothing to work on gives way to the next; fewer changes are
-    made only when none is possible. Immutable and append-only files are left alone.
+    made only when none is possible. Immutable and append-only files are left alone. An ordinary
+    user's files keep their owner, and a mode with which that user can go on reading them.
     """
     with fixed_umask():
         return _Mutator(root, new_random("mutate", seed)).run(count)
@@ -91,15 +93,18 @@ class _Mutator:
     def __init__(self, root: Path, rng: random.Random) -> None:
         self.rng = rng
         self.tree = ChangingTree(root, rng)
+        self.is_root = os.geteuid() == 0
 
     def run(self, count: int) -> list[Mutation]:
         made: list[Mutation] = []
         handlers: dict[MutationKind, Callable[[], _Done]] = {
-            kind: getattr(self, f"_{kind.name.lower()}") for kind in MutationKind
+            kind: getattr(self, f"_{kind.name.lower()}")
+            for kind in MutationKind
+            if self.is_root or kind is not MutationKind.CHOWN
         }
         while len(made) < count:
             before = len(made)
-            for kind in self.rng.sample(list(MutationKind), len(MutationKind)):
+            for kind in self.rng.sample(list(handlers), len(handlers)):
                 if len(made) == count:
                     break
                 with contextlib.suppress(NothingToChangeError):
@@ -225,7 +230,7 @@ class _Mutator:
 
     def _chmod(self) -> _Done:
         path = self.tree.pick([*self.tree.files, *self.tree.directories])
-        mode = self.rng.choice(_MODES)
+        mode = self.rng.choice(_MODES if self.is_root else _READABLE_MODES)
         path.chmod(mode)
         return path, None, f"{mode:04o}"
 

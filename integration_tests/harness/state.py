@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 RUN_DIRECTORY = Path(__file__).resolve().parent.parent / "run"
 STATE_VARIABLE = "BTRFS_TO_S3_HARNESS_STATE"
 _KILL_TIMEOUT_MS = 10_000
+_INIT_PID = 1
+"""The owner of what no process owns: it lives exactly until the next boot."""
 
 
 class StateError(RuntimeError):
@@ -95,16 +97,18 @@ class StateFile:
     """The record of what the harness made; safe for parallel processes.
 
     `path` defaults to the environment's BTRFS_TO_S3_HARNESS_STATE, else to
-    `integration_tests/run/state.json`.
+    `integration_tests/run/state.json`. What is recorded with `keeps` belongs to no process: it is
+    there until `sweep(kept=True)`, or a reboot.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, keeps: bool = False) -> None:
         chosen = path or os.environ.get(STATE_VARIABLE) or RUN_DIRECTORY / "state.json"
         self.path = Path(chosen).absolute()
+        self._owner_pid = _INIT_PID if keeps else None
 
     def add(self, *things: tuple[Kind, str | Path, str | Path]) -> tuple[Resource, ...]:
         """Record (kind, name, detail) of what this process is about to make."""
-        owner = ProcessIdentity.of(os.getpid())
+        owner = ProcessIdentity.of(self._owner_pid or os.getpid())
         added = tuple(
             Resource(kind, str(name), str(detail), owner) for kind, name, detail in things
         )
@@ -128,8 +132,8 @@ class StateFile:
         with self._locked():
             return tuple(self._read())
 
-    def sweep(self) -> SweepReport:
-        """Remove everything recorded by processes that no longer run.
+    def sweep(self, *, kept: bool = False) -> SweepReport:
+        """Remove everything recorded by processes that no longer run, and with `kept` the kept.
 
         What cannot be removed stays recorded and is reported with the reason. The lock is held
         throughout: a second sweep waits and finds nothing left to do.
@@ -138,7 +142,11 @@ class StateFile:
         failed: list[tuple[Resource, str]] = []
         with self._locked():
             recorded = self._read()
-            abandoned = [resource for resource in recorded if not resource.owner.is_alive()]
+            abandoned = [
+                resource
+                for resource in recorded
+                if not resource.owner.is_alive() or (kept and resource.owner.pid == _INIT_PID)
+            ]
             try:
                 for kind in Kind:
                     # Newest first: a directory goes after what was made inside it.

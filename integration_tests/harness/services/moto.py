@@ -17,6 +17,7 @@ import boto3
 from integration_tests.harness.services.paths import working_directory
 from integration_tests.harness.services.process import ServerProcess, reserve_port
 from integration_tests.harness.services.service import Placement, Service
+from integration_tests.harness.state import StateFile
 
 NEVER = "inf"
 AT_ONCE = "0"
@@ -84,21 +85,35 @@ def moto_server(
     where = placement or Placement()
     with contextlib.ExitStack() as stack:
         work = stack.enter_context(working_directory("moto", directory))
-        port = reserve_port(stack)
-        server = ServerProcess(
-            [sys.executable, "-m", "moto.server", "-H", where.host, "-p", str(port)],
-            log_path=work / "moto.log",
-            wrapper=where.wrapper,
-        )
-        service = Moto(
-            name="moto",
-            endpoint_url=f"http://{where.host}:{port}",
-            access_key="testing",
-            secret_key="testing",  # noqa: S106 - any will do until credentials are required
-            directory=work,
-            processes=(server,),
-            probe_path="/moto-api/",
-            placement=where,
-        )
+        service = _moto(work, reserve_port(stack), where)
         stack.enter_context(service.running())
         yield service
+
+
+def moto_daemon(directory: Path, state: StateFile) -> Moto:
+    """Start moto's server so that it outlives this program; `state` records it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        service = _moto(directory, reserve_port(stack), Placement(), detached=True)
+        service.start()
+        state.add_process(service.pids[0])
+        return service
+
+
+def _moto(work: Path, port: int, where: Placement, *, detached: bool = False) -> Moto:
+    server = ServerProcess(
+        [sys.executable, "-m", "moto.server", "-H", where.host, "-p", str(port)],
+        log_path=work / "moto.log",
+        wrapper=where.wrapper,
+        detached=detached,
+    )
+    return Moto(
+        name="moto",
+        endpoint_url=f"http://{where.host}:{port}",
+        access_key="testing",
+        secret_key="testing",  # noqa: S106 - any will do until credentials are required
+        directory=work,
+        processes=(server,),
+        probe_path="/moto-api/",
+        placement=where,
+    )

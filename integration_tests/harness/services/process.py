@@ -38,7 +38,8 @@ class ServerProcess:
     """One server: its command, environment and log; it can be started again after an end.
 
     `wrapper` goes before everything else, e.g. nsenter(1) to enter a network namespace. It must
-    replace itself by the command (exec), not fork.
+    replace itself by the command (exec), not fork. A `detached` server outlives its starter; the
+    state file must know it.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class ServerProcess:
         log_path: Path,
         environment: Mapping[str, str] | None = None,
         wrapper: Sequence[str] = (),
+        detached: bool = False,
     ) -> None:
-        self.command = [*wrapper, "setpriv", "--pdeathsig", "KILL", *command]
+        tied = [] if detached else ["setpriv", "--pdeathsig", "KILL"]
+        self.command = [*wrapper, *tied, *command]
         self.log_path = log_path
         self._environment = dict(environment) if environment is not None else None
         self._process: subprocess.Popen[bytes] | None = None

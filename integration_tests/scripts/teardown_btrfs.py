@@ -1,0 +1,23 @@
+"""Remove the stage: exactly what set-up recorded, also after a crash or a second time."""
+
+import _environment  # noqa: F401
+
+from integration_tests.harness import devices
+from integration_tests.harness.scripting import stage as stages
+from integration_tests.harness.scripting.script import Script, run_script
+
+
+def body(script: Script) -> None:
+    """Remove it and look that nothing is mounted below the run directory."""
+    report = stages.tear_down(script.settings)
+    script.say(f"removed {len(report.removed)} of what was recorded")
+    for resource, reason in report.failed:
+        script.say(f"left: {resource.kind.value} {resource.name}: {reason}")
+    script.check(not report.failed, "everything recorded is gone")
+    run_dir = script.settings.run_dir
+    below = [str(each.point) for each in devices.mounts() if each.point.is_relative_to(run_dir)]
+    script.check(not below, "nothing is mounted below the run directory", below)
+
+
+if __name__ == "__main__":
+    run_script(body, needs_root=True)
