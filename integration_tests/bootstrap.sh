@@ -70,6 +70,8 @@ missing_packages() {
     command -v setpriv >/dev/null || echo util-linux
     command -v losetup >/dev/null || echo mount
     command -v strace >/dev/null || echo strace
+    command -v sudo >/dev/null || echo sudo
+    command -v useradd >/dev/null || echo passwd
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
 }
 

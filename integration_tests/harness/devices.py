@@ -56,10 +56,11 @@ def run(*arguments: str | Path) -> str:
 
 def mounts() -> list[Mount]:
     """Return every mount of this mount namespace, oldest first."""
-    return _mounts_seen_by("self")
+    return mounts_seen_by("self")
 
 
-def _mounts_seen_by(process: str) -> list[Mount]:
+def mounts_seen_by(process: str) -> list[Mount]:
+    """Return every mount that a process sees: a pid, or `self`; OSError when it has ended."""
     found = []
     text = Path(f"/proc/{process}/mountinfo").read_text(errors="surrogateescape")
     for line in text.splitlines():
@@ -166,7 +167,7 @@ def _unmount_in_other_namespaces(sources: set[str]) -> None:
             if namespace in seen:
                 continue
             seen.add(namespace)
-            for mount in reversed(_mounts_seen_by(process.name)):
+            for mount in reversed(mounts_seen_by(process.name)):
                 if mount.source in sources:
                     enter = f"--mount=/proc/{process.name}/ns/mnt"
                     run("nsenter", enter, "umount", "--no-canonicalize", mount.point)

@@ -8,12 +8,12 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 
 class PrivilegeError(Exception):
-    """This needs root; the message is the command to use."""
+    """This needs root."""
 
 
 def is_root() -> bool:
@@ -24,8 +24,21 @@ def is_root() -> bool:
 def require_root() -> None:
     """PrivilegeError unless run by root."""
     if not is_root():
-        command = shlex.join(["sudo", "-E", sys.executable, *sys.argv])
-        raise PrivilegeError(f"this needs root: {command}")
+        raise PrivilegeError("this needs root")
+
+
+def as_root() -> str:
+    """The command line that runs this program as root, with the environment it has."""
+    return shlex.join(["sudo", "-E", sys.executable, *sys.argv])
+
+
+def as_invoker(command: Sequence[str]) -> list[str]:
+    """A command line that runs a command as the user behind sudo; unchanged where there is none."""
+    user, group = invoker()
+    if not is_root() or user == 0:
+        return list(command)
+    ids = [f"--reuid={user}", f"--regid={group}", "--init-groups"]
+    return ["setpriv", *ids, "--", *command]
 
 
 def invoker() -> tuple[int, int]:

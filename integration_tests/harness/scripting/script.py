@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from integration_tests.harness.scripting import stage as stages
 from integration_tests.harness.scripting.privilege import (
     PrivilegeError,
+    as_root,
     give_back,
     give_one,
     require_root,
@@ -124,7 +125,7 @@ def run_script(
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(UNUSABLE)
     except (PrivilegeError, PermissionError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{name}: {error}\nUse: {as_root()}", file=sys.stderr)
         sys.exit(NOT_PERMITTED)
 
 
@@ -143,7 +144,7 @@ def _run(
         body(script)
     except ScriptFailedError:
         pass
-    except (SettingsError, PrivilegeError):
+    except (SettingsError, PrivilegeError, PermissionError):
         raise
     except KeyboardInterrupt:
         error = "interrupted"

@@ -37,8 +37,12 @@ class StageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where everything is. `endpoint_url` empty means AWS; the keys then come from outside."""
+    """Where everything is. `endpoint_url` empty means AWS; the keys then come from outside.
 
+    `directory` is the stage's own folder; `source` and `target` are mount points.
+    """
+
+    directory: Path
     source: Path
     target: Path
     endpoint_url: str
@@ -61,13 +65,13 @@ class Stage:
     @property
     def moto(self) -> Moto:
         """The embedded service, with its switches."""
-        return Moto("moto", self.endpoint_url, self.access_key, self.secret_key, self.source)
+        return Moto("moto", self.endpoint_url, self.access_key, self.secret_key, self.directory)
 
     def environment(self, settings: Settings) -> dict[str, str]:
         """What the program under test is run with."""
         variables = {
             "BTRFS_TO_S3_URL": self.url,
-            "BTRFS_TO_S3_STATE_DIR": str(settings.run_dir / "program-state"),
+            "BTRFS_TO_S3_STATE_DIR": str(self.directory / "program-state"),
             **{f"BTRFS_TO_S3_{name.upper()}": value for name, value in settings.backup.items()},
         }
         if settings.is_embedded:
@@ -85,7 +89,7 @@ class Stage:
             endpoint_url=self.endpoint_url,
             access_key=self.access_key or settings.variable("AWS_ACCESS_KEY_ID"),
             secret_key=self.secret_key or settings.variable("AWS_SECRET_ACCESS_KEY"),
-            directory=settings.run_dir,
+            directory=self.directory,
             region=self.region,
         )
 
@@ -146,12 +150,12 @@ def tear_down(settings: Settings) -> SweepReport:
 
 
 @contextlib.contextmanager
-def own_stage(settings: Settings, suffix: str) -> Iterator[tuple[Settings, Stage]]:
-    """A stage for one script only, gone at its end; and the settings that belong to it."""
+def own_stage(settings: Settings, suffix: str) -> Iterator[Stage]:
+    """A stage for one script only, gone at its end."""
     own = replace(settings, name=f"{settings.name}-{suffix}")
     stage = set_up(own)
     try:
-        yield own, stage
+        yield stage
     finally:
         report = tear_down(own)
         for resource, why in report.failed:
@@ -168,25 +172,30 @@ def _made(settings: Settings, state: StateFile) -> Stage:
         filesystem.create()
         give_one(filesystem.mount_point)
     source, target = (filesystem.mount_point for filesystem in made)
-    give_one(made[0].subvolume("data"))
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    prefix = f"{settings.s3.prefix.strip('/')}/{settings.name}-{stamp}"
+    given = Stage(
+        directory=settings.run_dir,
+        source=source,
+        target=target,
+        endpoint_url=settings.s3.endpoint,
+        bucket=settings.s3.bucket,
+        prefix=f"{settings.s3.prefix.strip('/')}/{settings.name}-{stamp}",
+        region=settings.s3.region,
+    )
+    give_one(made[0].subvolume("data"))
     if not settings.is_embedded:
         if not settings.s3.bucket:
             raise StageError(f"{settings.file}: [s3] bucket must name an existing bucket")
-        endpoint, bucket = settings.s3.endpoint, settings.s3.bucket
-        return Stage(source, target, endpoint, bucket, prefix, settings.s3.region)
+        return given
     moto = moto_daemon(settings.run_dir / "moto", state)
     moto.thaw_after(settings.archive.thaw.seconds)
-    return Stage(
-        source,
-        target,
-        moto.endpoint_url,
-        moto.create_bucket(),
-        prefix,
-        moto.region,
-        moto.access_key,
-        moto.secret_key,
+    return replace(
+        given,
+        endpoint_url=moto.endpoint_url,
+        bucket=moto.create_bucket(),
+        region=moto.region,
+        access_key=moto.access_key,
+        secret_key=moto.secret_key,
     )
 
 
@@ -194,4 +203,4 @@ def _file(settings: Settings) -> Path:
     return settings.run_dir / "stage.json"
 
 
-_PATHS = ("source", "target")
+_PATHS = ("directory", "source", "target")
