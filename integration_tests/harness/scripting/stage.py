@@ -187,7 +187,7 @@ def _made(settings: Settings, state: StateFile) -> Stage:
         if not settings.s3.bucket:
             raise StageError(f"{settings.file}: [s3] bucket must name an existing bucket")
         return given
-    moto = moto_daemon(settings.run_dir / "moto", state)
+    moto = moto_daemon(settings.run_dir / "moto", state.path)
     moto.thaw_after(settings.archive.thaw.seconds)
     return replace(
         given,

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,10 +15,10 @@ from pathlib import Path
 
 import boto3
 
-from integration_tests.harness.services.paths import working_directory
+from integration_tests.harness.services import recorded
+from integration_tests.harness.services.paths import REPOSITORY, working_directory
 from integration_tests.harness.services.process import ServerProcess, reserve_port
 from integration_tests.harness.services.service import Placement, Service
-from integration_tests.harness.state import StateFile
 
 NEVER = "inf"
 AT_ONCE = "0"
@@ -90,22 +91,25 @@ def moto_server(
         yield service
 
 
-def moto_daemon(directory: Path, state: StateFile) -> Moto:
-    """Start moto's server so that it outlives this program; `state` records it."""
+def moto_daemon(directory: Path, state: Path) -> Moto:
+    """Start moto's server so that it outlives this program; the state file records it."""
     directory.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        service = _moto(directory, reserve_port(stack), Placement(), detached=True)
+        service = _moto(directory, reserve_port(stack), Placement(), recorded_in=state)
         service.start()
-        state.add_process(service.pids[0])
         return service
 
 
-def _moto(work: Path, port: int, where: Placement, *, detached: bool = False) -> Moto:
+def _moto(work: Path, port: int, where: Placement, *, recorded_in: Path | None = None) -> Moto:
+    command = [sys.executable, "-m", "moto.server", "-H", where.host, "-p", str(port)]
+    if recorded_in is not None:
+        command = [sys.executable, recorded.__file__, str(recorded_in), *command]
     server = ServerProcess(
-        [sys.executable, "-m", "moto.server", "-H", where.host, "-p", str(port)],
+        command,
         log_path=work / "moto.log",
+        environment={**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", str(REPOSITORY))},
         wrapper=where.wrapper,
-        detached=detached,
+        detached=recorded_in is not None,
     )
     return Moto(
         name="moto",

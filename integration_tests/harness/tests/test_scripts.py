@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pwd
+import re
 import secrets
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
+from integration_tests.harness import devices
 from integration_tests.harness.scripting.sequence import SCRIPTS
 from integration_tests.harness.services.paths import REPOSITORY
 
@@ -135,18 +138,21 @@ def person(privileged: None) -> Iterator[Person]:  # noqa: ARG001
             stack.callback(command, "umount", bound)
         run_dir = home / "run"
         run_dir.mkdir()
+        python = reachable_python(pwd.getpwnam(name).pw_uid)
+        command(python, "-m", "venv", "--without-pip", run_dir / "venv")
+        [packages] = (run_dir / "venv" / "lib").glob("python*/site-packages")
+        (packages / "bound.pth").write_text(f"{home / 'packages'}\n")
         entry = pwd.getpwnam(name)
         os.chown(run_dir, entry.pw_uid, entry.pw_gid)
         yield Person(
             name,
             home,
-            reachable_python(entry.pw_uid),
+            python,
             {
                 "PATH": "/usr/local/bin:/usr/bin:/bin",
                 "HOME": str(home),
                 "HARNESS_RUN_DIR": str(run_dir),
                 "BTRFS_TO_S3_HARNESS_STATE": str(run_dir / "state.json"),
-                "PYTHONPATH": f"{home / 'checkout'}:{home / 'packages'}",
                 "PYTHONDONTWRITEBYTECODE": "1",
             },
         )
@@ -183,7 +189,7 @@ def test_an_ordinary_user_goes_the_whole_way_with_sudo_where_it_is_needed(person
     run_dir = person.home / "run"
     refused = person.tried("setup_btrfs")
     assert refused.returncode == 3
-    assert f"sudo -E {person.python}" in refused.stderr
+    assert re.search(r"Use: sudo -E \S+python\S* \S+/setup_btrfs.py", refused.stderr)
     person.script("setup_btrfs", sudo=True)
     try:
         stage = json.loads((run_dir / "test" / "stage.json").read_text())
@@ -206,3 +212,41 @@ def test_an_ordinary_user_goes_the_whole_way_with_sudo_where_it_is_needed(person
     person.script("teardown_btrfs", sudo=True)
     assert "FAIL" not in person.script("setup_btrfs", sudo=True)
     person.script("teardown_btrfs", sudo=True)
+
+
+@pytest.mark.btrfs
+@pytest.mark.parametrize("after_s", [0.4, 0.7, 1.0, 1.4])
+def test_tear_down_removes_what_a_killed_set_up_left(
+    privileged: None,  # noqa: ARG001
+    tmp_path: Path,
+    after_s: float,
+) -> None:
+    variables = {
+        "HARNESS_RUN_DIR": str(tmp_path),
+        "BTRFS_TO_S3_HARNESS_STATE": str(tmp_path / "state.json"),
+    }
+    with subprocess.Popen(
+        [sys.executable, SCRIPTS / "setup_btrfs.py"],
+        env={**os.environ, **variables},
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(after_s)
+        process.kill()
+    for _ in range(2):
+        done = run("teardown_btrfs", **variables)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert not [mount for mount in devices.mounts() if mount.point.is_relative_to(tmp_path)]
+    backing = [path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
+    assert not [file for file in backing if file.startswith(str(tmp_path))]
+    assert users_of(tmp_path) == []
+
+
+def users_of(folder: Path) -> list[int]:
+    """Processes that have a file below a folder open, such as a server its log."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(Path(file.path).is_relative_to(folder) for file in process.open_files()):
+                found.append(process.pid)
+    return found
