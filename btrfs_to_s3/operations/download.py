@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.format.trailer import Trailer, decode_trailer
+from btrfs_to_s3.operations.intact import read_intact
 from btrfs_to_s3.stream.buffers import Buffer, BufferPool
 from btrfs_to_s3.stream.chunks import ChunkDecoder
 from btrfs_to_s3.stream.commands import StreamFacts, StreamInspector
@@ -94,6 +95,10 @@ class Download:
         self._fetched.close()
 
     def _fetch(self, part: _Part) -> _Part:
+        read_intact(lambda: self._read(part))
+        return part
+
+    def _read(self, part: _Part) -> None:
         chunk, buffer = part.chunk, part.buffer
         offset = part.number * chunk.part_size_bytes
         buffer.used = min(chunk.part_size_bytes, chunk.stored_size_bytes - offset)
@@ -104,7 +109,6 @@ class Download:
                 "that the index records",
                 key=chunk.key,
             )
-        return part
 
     def _decode(self) -> None:
         decoder: ChunkDecoder | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.format.index import LINE_LIMIT_BYTES, decode_chunk_record
+from btrfs_to_s3.operations.intact import read_intact
 from btrfs_to_s3.operations.pieces import pieces
 from btrfs_to_s3.stream.lines import decompress_lines
 
@@ -25,7 +26,7 @@ class StoredIndex:
         self._manifest = manifest
         self._file = state.temporary()
         try:
-            _download(store, manifest, self._file)
+            read_intact(lambda: _download(store, manifest, self._file))
         except BaseException:
             self._file.close()
             raise
@@ -58,6 +59,8 @@ class StoredIndex:
 def _download(store: ObjectStore, manifest: Manifest, file: BinaryIO) -> None:
     ref = manifest.index
     digest = hashlib.sha256()
+    file.seek(0)
+    file.truncate()
     for piece in pieces(store, ref):
         digest.update(piece)
         file.write(piece)

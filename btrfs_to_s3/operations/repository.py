@@ -33,6 +33,7 @@ from btrfs_to_s3.format.records import (
 )
 from btrfs_to_s3.model.backup import Repository
 from btrfs_to_s3.model.objects import Create, Replace, Role
+from btrfs_to_s3.operations.intact import read_intact
 from btrfs_to_s3.plan.rebuild import rebuild_head
 
 if TYPE_CHECKING:
@@ -70,6 +71,13 @@ class _LoadedHead:
     etag: str | None
 
 
+@dataclass(slots=True)
+class _Opened:
+    """What ``open`` or ``create`` read; one for all views of a repository."""
+
+    repository: Repository | None = None
+
+
 class RepositoryAccess:
     """Reads and commits the records of one repository. Local caches may vanish at any time."""
 
@@ -86,11 +94,11 @@ class RepositoryAccess:
         self.clock = clock
         self._state = state
         self._reporter = reporter
-        self._repository: Repository | None = None
+        self._opened = _Opened()
         self._lost: set[SourceId] = set()
 
     def using(self, store: ObjectStore) -> RepositoryAccess:
-        """The same repository, opened already, through another view of its store."""
+        """The same repository, opened once for all, through another view of its store."""
         view = copy(self)
         view.store = store
         return view
@@ -98,9 +106,9 @@ class RepositoryAccess:
     @property
     def repository_id(self) -> str:
         """The repository's id; only after ``open`` or ``create``."""
-        if self._repository is None:
+        if self._opened.repository is None:
             raise AssertionError("the repository was not opened")
-        return self._repository.repository_id
+        return self._opened.repository.repository_id
 
     def open(self) -> bytes:
         """Read ``repository.json`` and return its bytes.
@@ -140,7 +148,7 @@ class RepositoryAccess:
                 "which this version cannot read",
                 hint="update btrfs-to-s3",
             )
-        self._repository = repository
+        self._opened.repository = repository
         return data
 
     # Sources and heads
@@ -252,6 +260,9 @@ class RepositoryAccess:
 
     def manifest(self, source_id: SourceId, entry: HeadEntry) -> Manifest:
         """A live backup's manifest, checked against the digest in the head."""
+        return read_intact(lambda: self._manifest(source_id, entry))
+
+    def _manifest(self, source_id: SourceId, entry: HeadEntry) -> Manifest:
         key = keys.manifest(source_id, entry.backup_id)
         try:
             data, _ = self.store.get_whole(key, limit_bytes=RECORD_LIMIT_BYTES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from btrfs_to_s3.errors import IntegrityError, NotReadableYetError
 from btrfs_to_s3.format import keys
 from btrfs_to_s3.operations.download import Download
 from btrfs_to_s3.operations.index import StoredIndex
+from btrfs_to_s3.operations.intact import read_intact
 from btrfs_to_s3.operations.pieces import pieces
 from btrfs_to_s3.operations.verify_records import problem_of
 from btrfs_to_s3.operations.verify_report import Problem, Raw
@@ -162,14 +164,19 @@ def _read(chunk: ChunkRecord, store: ObjectStore) -> tuple[int, _ReadError | Non
     """The stored bytes of a chunk that were right, and what stopped the reading."""
     read_bytes = 0
     try:
-        for number, expected in enumerate(chunk.part_sha256_hex):
-            offset = number * chunk.part_size_bytes
-            size = min(chunk.part_size_bytes, chunk.stored_size_bytes - offset)
-            data = store.get(chunk.key, offset=offset, size_bytes=size, version_id=chunk.version_id)
-            if hashlib.sha256(data).hexdigest() != expected:
-                message = f"{chunk.key}: part {number + 1} does not have its recorded SHA-256"
-                return read_bytes, IntegrityError(message, key=chunk.key)
-            read_bytes += size
+        for number in range(len(chunk.part_sha256_hex)):
+            read_bytes += read_intact(partial(_read_part, chunk, number, store))
     except (IntegrityError, NotReadableYetError) as error:
         return read_bytes, error
     return read_bytes, None
+
+
+def _read_part(chunk: ChunkRecord, number: int, store: ObjectStore) -> int:
+    """The size of a part whose bytes are right."""
+    offset = number * chunk.part_size_bytes
+    size = min(chunk.part_size_bytes, chunk.stored_size_bytes - offset)
+    data = store.get(chunk.key, offset=offset, size_bytes=size, version_id=chunk.version_id)
+    if hashlib.sha256(data).hexdigest() != chunk.part_sha256_hex[number]:
+        message = f"{chunk.key}: part {number + 1} does not have its recorded SHA-256"
+        raise IntegrityError(message, key=chunk.key)
+    return size

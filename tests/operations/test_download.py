@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,13 @@ import pytest
 from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.operations.download import Download
 from btrfs_to_s3.operations.index import StoredIndex
+from btrfs_to_s3.operations.intact import READS
 from tests.operations.repositories import CHUNK_SIZE_BYTES, SETTINGS
+from tests.operations.stores import Delegate
 
 if TYPE_CHECKING:
     from btrfs_to_s3.model.backup import HeadEntry
+    from btrfs_to_s3.ports import ObjectStore
     from tests.operations.conftest import Bucket
     from tests.operations.repositories import SyntheticRepository
 
@@ -25,14 +29,19 @@ def chunk_keys(bucket: Bucket, entry: HeadEntry) -> list[str]:
     ]
 
 
-def download(repository: SyntheticRepository, entry: HeadEntry, sunk: bytearray) -> None:
+def download(
+    repository: SyntheticRepository,
+    entry: HeadEntry,
+    sunk: bytearray,
+    store: ObjectStore | None = None,
+) -> None:
     services = repository.services
     manifest = repository.access.manifest(repository.source_id, entry)
     with StoredIndex(repository.store, services.state, manifest) as index:
         Download(
             manifest,
             index.chunks(),
-            repository.store,
+            store or repository.store,
             repository.access.repository_id,
             2,
             services.reporter,
@@ -87,3 +96,43 @@ def test_a_chunk_that_holds_only_zeros_takes_no_more_memory_than_any_other(
     assert sum(sizes) == manifest.raw_size_bytes > size
     assert manifest.chunk_count == 1
     assert peak < size / 2
+
+
+class NoisyWay(Delegate):
+    """A store whose first answers about chunks are damaged on their way, ``times`` of each part."""
+
+    def __init__(self, inner: ObjectStore, times: int) -> None:
+        super().__init__(inner)
+        self.times = times
+        self.seen: Counter[tuple[str, int]] = Counter()
+
+    def get_into(
+        self, key: str, buffer: memoryview, *, offset: int, version_id: str | None = None
+    ) -> None:
+        """Turn one bit over, at first."""
+        super().get_into(key, buffer, offset=offset, version_id=version_id)
+        self.seen[key, offset] += 1
+        if key.startswith("chunks/") and self.seen[key, offset] <= self.times:
+            buffer[0] ^= 1
+
+
+def test_what_was_damaged_on_its_way_only_is_read_again(repository: SyntheticRepository) -> None:
+    entry = repository.backup()
+    expected, sunk = bytearray(), bytearray()
+    download(repository, entry, expected)
+
+    download(repository, entry, sunk, NoisyWay(repository.store, READS - 1))
+
+    assert sunk == expected
+
+
+def test_what_is_damaged_every_time_is_damaged(repository: SyntheticRepository) -> None:
+    entry = repository.backup()
+    noisy = NoisyWay(repository.store, READS)
+    sunk = bytearray()
+
+    with pytest.raises(IntegrityError, match="is damaged"):
+        download(repository, entry, sunk, noisy)
+
+    assert sunk == b""
+    assert max(noisy.seen.values()) == READS
