@@ -205,8 +205,8 @@ class Volume(Protocol):
         A live subvolume's ctransid is that of the last commit: ``sync`` first to compare it.
         """
 
-    def nested(self, source: Subvolume) -> Sequence[str]:
-        """Paths, relative to ``source``, of subvolumes inside it that a snapshot will not hold."""
+    def nested(self, source: Subvolume) -> Sequence[Subvolume]:
+        """Subvolumes inside ``source``, which a snapshot of it will not hold."""
 
     def receive_candidates(self, parent_uuid: UUID) -> Sequence[Subvolume]:
         """Subvolumes ``btrfs receive`` could take as a stream's parent; it will take the first.

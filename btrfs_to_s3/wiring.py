@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from btrfs_to_s3.btrfs.local import LocalBtrfs
+from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.host.identity import host_id, host_name
 from btrfs_to_s3.host.lock import RunLock
 from btrfs_to_s3.host.memory import affordable_concurrency, available_memory_bytes
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from btrfs_to_s3.config.effective import Config, SourceConfig, SourcePolicy
     from btrfs_to_s3.ports import Cancellation, Reporter
+
+__all__ = ["Application", "utc_now"]
 
 _CONSTANT_BYTES = 96 * 1024 * 1024
 """Memory beside the parts in flight: the interpreter, boto3, blocks and frames."""
@@ -65,14 +67,9 @@ class Application:
         self._cancel = cancel
         self._reporter = reporter
         url = config.required_repository()
-        self._endpoint = (
-            config.endpoint_url
-            or environ.get("AWS_ENDPOINT_URL_S3")
-            or environ.get("AWS_ENDPOINT_URL")
-        )
         root = state_root(config.state_dir, environ)
         state = _UnchangedState if looking else LocalStateDirectory
-        self.state = state(root, repository_key(str(url), self._endpoint), reporter.warn)
+        self.state = state(root, repository_key(str(url), config.endpoint_url), reporter.warn)
         self.host = Host(host_id(root), host_name(config.host), f"pid {os.getpid()}")
         self.concurrency = self._affordable_concurrency()
         known = self.state.recall(*_CAPABILITIES)
@@ -107,10 +104,7 @@ class Application:
         return RunLock(self.state.directory / f"restore-{filesystem}")
 
     def services(self, policy: SourcePolicy | None = None) -> Services:
-        """What operations need; with a source's policy, its storage class and snapshot place.
-
-        A source's services are to be asked for after the repository was opened or created.
-        """
+        """What operations need; with a source's policy, its storage class and snapshot place."""
         access = self.access
         if policy is not None:
             access = access.using(self.store.for_data_class(policy.storage_class))
@@ -160,7 +154,7 @@ class Application:
         return S3Settings(
             bucket=url.bucket,
             prefix=url.prefix,
-            endpoint_url=self._endpoint,
+            endpoint_url=config.endpoint_url,
             region=config.region,
             profile=config.profile,
             addressing=config.addressing.value,
@@ -191,8 +185,3 @@ class Application:
         found = self.store.capabilities
         if found is not None and self._known is None:
             self.state.remember(*_CAPABILITIES, s3_capabilities.encode(found))
-
-
-def utc_now() -> datetime:
-    """The wall clock, aware, in UTC."""
-    return datetime.now(UTC)

@@ -35,7 +35,10 @@ class Place:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open a directory; ``SourceError`` when it is missing, none, or not on Btrfs."""
+        """Open a directory; ``SourceError`` when it is missing, none, or not on Btrfs.
+
+        The context of a missing one says ``absent``.
+        """
         fd = _open_directory(path)
         try:
             mount = _btrfs_mount(path, fd)
@@ -71,7 +74,10 @@ def _open_directory(path: Path) -> int:
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError as error:
         raise SourceError(
-            f"{path} does not exist", hint="is its filesystem mounted?", path=path
+            f"{path} does not exist",
+            hint="is it spelled right, and its filesystem mounted?",
+            path=path,
+            absent=True,
         ) from error
     except NotADirectoryError as error:
         raise SourceError(

@@ -76,15 +76,15 @@ class BtrfsVolume:
         """Every subvolume, fresh from the kernel, the top level first."""
         return self._roots.subvolumes()
 
-    def nested(self, source: Subvolume) -> Sequence[str]:
-        """Paths, relative to ``source``, of subvolumes inside it that a snapshot will not hold.
+    def nested(self, source: Subvolume) -> Sequence[Subvolume]:
+        """Subvolumes inside ``source``, which a snapshot of it will not hold.
 
         The snapshot directory's are left out: nobody misses them in a snapshot of the top level.
         """
         prefix = f"{source.path}/" if source.path else ""
         own = f"{self._snapshot_directory}/"
         return [
-            each.path.removeprefix(prefix)
+            each
             for each in self.subvolumes()
             if each.path.startswith(prefix) and each.path and not each.path.startswith(own)
         ]

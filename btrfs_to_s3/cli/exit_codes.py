@@ -1,5 +1,8 @@
 """Exit codes: which one a failure ends the program with, and which one a run over several sources.
 
+A path that does not exist is a mistake of the command line if it stands there (2); one of the
+configuration file may only not be mounted now (3).
+
 The rule for several sources: 0 when every source was backed up or had nothing due. Otherwise what
 ended the run (4 the repository, 130 a signal) decides; then, when all that failed failed with one
 code, that code; else 3. The codes themselves are ``errors.ExitCode``.
@@ -14,10 +17,11 @@ from typing import TYPE_CHECKING
 import click
 
 from btrfs_to_s3 import errors
-from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode
+from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
 
 _ENDS_A_RUN = frozenset({ExitCode.REPOSITORY, ExitCode.LOCKED, ExitCode.INTERRUPTED})
 _OWN_WORDS = {"BtrfsToS3Error": "bug", "InterruptedRunError": "interrupted"}
@@ -75,6 +79,13 @@ def kind_of(error: BtrfsToS3Error) -> str:
     names = (kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
     name = next(names)
     return _OWN_WORDS.get(name) or _WORD.sub("_", name.removesuffix("Error")).lower()
+
+
+def of_named(error: BtrfsToS3Error, named: Collection[Path]) -> BtrfsToS3Error:
+    """The error, or the ``UsageError`` it is if one of the command line's paths does not exist."""
+    if error.context.get("absent") and error.context.get("path") in named:
+        return UsageError(error.message, hint=error.hint, **error.context)
+    return error
 
 
 def of_sources(failures: Mapping[str, Failure], total: int) -> Failure | None:

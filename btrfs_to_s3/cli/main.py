@@ -12,16 +12,15 @@ import click
 from click.shell_completion import shell_complete
 
 from btrfs_to_s3.cli import documents
-from btrfs_to_s3.cli.commands.completion import VARIABLE
 from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.cli.messages import Messages, Style, Verbosity
 from btrfs_to_s3.cli.options import AskedError
 from btrfs_to_s3.cli.output import Result, settle, standard_streams, write_json, write_text
-from btrfs_to_s3.cli.root import PROGRAM, root
+from btrfs_to_s3.cli.root import COMPLETE, PROGRAM, root
 from btrfs_to_s3.cli.session import Session
 from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode, UsageError
+from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.host.signals import StopSignal
-from btrfs_to_s3.wiring import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run the program and exit."""
     stdout, stderr = standard_streams()
-    if VARIABLE in os.environ:
-        sys.exit(shell_complete(root, {}, PROGRAM, VARIABLE, os.environ[VARIABLE]))
+    if COMPLETE in os.environ:
+        sys.exit(shell_complete(root, {}, PROGRAM, COMPLETE, os.environ[COMPLETE]))
     code = run(sys.argv[1:], os.environ, stdout, stderr)
     # Python flushes both at its end, and a failure there would replace the exit code by 120.
     settle(stdout, stderr)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.text import Text
 
 from btrfs_to_s3 import __version__
 from btrfs_to_s3.cli.output import Result
@@ -92,13 +91,13 @@ class AskedError(Exception):
 def _say_help(context: click.Context, _option: click.Parameter, value: object) -> None:
     if value and not context.resilient_parsing:
         said = context.get_help()
-        raise AskedError(Result({"help": said}, [Text(said)]))
+        raise AskedError(Result({"help": said}, [said]))
 
 
 def _say_version(context: click.Context, _option: click.Parameter, value: object) -> None:
     if value and not context.resilient_parsing:
         said = f"{context.find_root().info_name} {__version__}"
-        raise AskedError(Result({"version": __version__}, [Text(said)]))
+        raise AskedError(Result({"version": __version__}, [said]))
 
 
 def help_option() -> click.Option:

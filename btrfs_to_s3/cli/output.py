@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console
-from rich.table import Table
-
+from btrfs_to_s3.cli.lazily import lazily
 from btrfs_to_s3.errors import LocalSpaceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from btrfs_to_s3.cli.exit_codes import Failure
 
@@ -32,8 +30,10 @@ _ANY_WIDTH = 10_000
 class Result:
     """What a command has to say: the same as a JSON document and as text.
 
+    A plain string in ``text`` is written as it is; anything else is rendered by rich.
+
     ``failures`` are to be shown on standard error, by subject; ``failure`` ends the program.
-    ``summary`` is text about work that was done, which ``-q`` leaves out.
+    ``summary`` is text about what was done, checked or found fresh, which ``-q`` leaves out.
     """
 
     document: dict[str, object]
@@ -53,22 +53,26 @@ def write_text(stream: TextIO, parts: Sequence[RenderableType]) -> None:
 
     A table folded by cell would tear ids apart, and nobody could copy them.
     """
-    folding = None if stream.isatty() else _ANY_WIDTH
     written: list[str] = []
     for part in parts:
-        width = _ANY_WIDTH if isinstance(part, Table) else folding
-        memory = io.StringIO()
-        console = Console(
-            file=memory,
-            force_terminal=stream.isatty(),
-            width=width or shutil.get_terminal_size().columns,
-            markup=False,
-            highlight=False,
-            emoji=False,
-        )
-        console.print(part, soft_wrap=width is not None)
-        written += memory.getvalue().splitlines()
+        written += (part if isinstance(part, str) else _rendered(stream, part)).splitlines()
     _write(stream, "".join(f"{line.rstrip()}\n" for line in written))
+
+
+def _rendered(stream: TextIO, part: RenderableType) -> str:
+    table = isinstance(part, lazily("rich.table:Table"))
+    width = _ANY_WIDTH if table or not stream.isatty() else None
+    memory = io.StringIO()
+    console: Console = lazily("rich.console:Console")(
+        file=memory,
+        force_terminal=stream.isatty(),
+        width=width or shutil.get_terminal_size().columns,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
+    console.print(part, soft_wrap=width is not None)
+    return memory.getvalue()
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -137,6 +137,8 @@ def _plan_of_source(each: SourcePlan) -> list[RenderableType]:
     if each.error is not None:
         return []
     lines = () if each.plan is None else each.plan.lines
+    if not lines and not each.unfinished:
+        return [line(f"{each.wishes.source_id}: no backups yet, so none to remove", "bold")]
     gone = [item for item in lines if not item.keep]
     freed = 0 if each.plan is None else each.plan.freed_bytes
     heading = f"{each.wishes.source_id}: {len(gone)} of {human.count(len(lines), 'backup')}"

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import click
+from collections.abc import Iterator, MutableMapping
 
-from btrfs_to_s3.cli.commands.backup import backup
-from btrfs_to_s3.cli.commands.completion import completion
-from btrfs_to_s3.cli.commands.list import list_
-from btrfs_to_s3.cli.commands.plan import plan
-from btrfs_to_s3.cli.commands.prune import prune
-from btrfs_to_s3.cli.commands.restore import restore
-from btrfs_to_s3.cli.commands.show import show
-from btrfs_to_s3.cli.commands.status import status
-from btrfs_to_s3.cli.commands.verify import verify
+import click
+from click.shell_completion import CompletionItem
+
+from btrfs_to_s3.cli.lazily import lazily
 from btrfs_to_s3.cli.options import global_options, help_option, version_option
+from btrfs_to_s3.errors import UsageError
 
 PROGRAM = "btrfs-to-s3"
+COMPLETE = "_BTRFS_TO_S3_COMPLETE"
+"""The variable by which a shell asks for completions (click's protocol)."""
 _HELP = """Incremental Btrfs backups in any S3 bucket.
 
 The repository is named by BTRFS_TO_S3_URL=s3://bucket/prefix, --repository or the configuration
@@ -30,6 +28,44 @@ _EXIT_CODES = (
     "4 repository unreachable or access denied; 5 integrity; 6 archived data not readable yet; "
     "7 locked by another run; 8 stale (status); 130 interrupted."
 )
+ABOUT = {
+    "backup": "Back up subvolumes.",
+    "completion": "Print the code for completion in a shell.",
+    "list": "List backups.",
+    "plan": "Say what backup and prune would do now, and why.",
+    "prune": "Remove the backups that no keep rule keeps.",
+    "restore": "Restore a backup as a read-only snapshot.",
+    "show": "Show one backup in full, and what restoring it takes.",
+    "status": "Say how fresh every source's newest backup is.",
+    "verify": "Check that backups can be restored.",
+}
+"""The commands, each in the module of its name, in a few words."""
+
+
+class Commands(MutableMapping[str, click.Command]):
+    """The commands by name, each imported when it is asked for."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, click.Command | None] = dict.fromkeys(ABOUT)
+
+    def __getitem__(self, name: str) -> click.Command:
+        command = self._known[name]
+        if command is None:
+            command = lazily(f"btrfs_to_s3.cli.commands.{name}:COMMAND")
+            self._known[name] = command
+        return command
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._known[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 class Root(click.Group):
@@ -39,9 +75,43 @@ class Root(click.Group):
         """Help as a result."""
         return help_option()
 
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands in a few words, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(ABOUT.items()))
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands that begin so, without importing them, and the global options."""
+        begin = [name for name in sorted(ABOUT) if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, context, incomplete)
+        return [*(CompletionItem(name, help=ABOUT[name]) for name in begin), *options]
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Read the global options; a command's option before the command gets a hint."""
+        given = list(args)
+        try:
+            return super().parse_args(context, args)
+        except click.NoSuchOption as error:
+            command = self._owner(error.option_name, given)
+            if command is None:
+                raise
+            raise UsageError(
+                f"{error.option_name} is an option of a command and stands before it",
+                hint=f"put it after the command: {PROGRAM} {command} {error.option_name} …",
+            ) from error
+
+    def _owner(self, option: str, given: list[str]) -> str | None:
+        """A command with this option: the one that was given, if it has it, else the first."""
+        named = [name for name in given if name in self.commands]
+        for name in (*named, *sorted(self.commands)):
+            if any(option in parameter.opts for parameter in self.commands[name].params):
+                return name
+        return None
+
 
 @click.group(
     cls=Root,
+    commands=Commands(),
     help=_HELP,
     epilog=_EXIT_CODES,
     no_args_is_help=False,
@@ -52,5 +122,3 @@ def root() -> None:
 
 
 root.params += [*global_options(hidden=False), version_option()]
-for _command in (backup, plan, list_, show, status, restore, verify, prune, completion):
-    root.add_command(_command)

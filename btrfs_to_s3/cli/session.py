@@ -9,12 +9,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli.exit_codes import Failure
+from btrfs_to_s3.cli.lazily import lazily
 from btrfs_to_s3.cli.messages import Messages, Style, Verbosity
-from btrfs_to_s3.cli.progress import make_reporter
 from btrfs_to_s3.config.describe import as_toml
 from btrfs_to_s3.config.load import load
 from btrfs_to_s3.errors import InterruptedRunError, ReceiveError, SendError, UsageError
-from btrfs_to_s3.wiring import Application, utc_now
+from btrfs_to_s3.host.clock import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.config.effective import Config
     from btrfs_to_s3.errors import BtrfsToS3Error
     from btrfs_to_s3.host.signals import StopSignal
+    from btrfs_to_s3.wiring import Application
 
 _log = logging.getLogger(__name__)
 
@@ -69,9 +70,10 @@ class Session:
     @cached_property
     def reporter(self) -> LineReporter | TerminalReporter:
         """Where operations tell what is happening."""
-        return make_reporter(
+        made: LineReporter | TerminalReporter = lazily("btrfs_to_s3.cli.progress:make_reporter")(
             self.messages, self.stderr, time.monotonic, progress=not self.options.no_progress
         )
+        return made
 
     def failure_of(self, error: BtrfsToS3Error) -> Failure:
         """How an error ends the run, or its work on one source.
@@ -94,4 +96,5 @@ class Session:
 
     def application(self, config: Config, *, looking: bool = False) -> Application:
         """The repository and this machine; ``looking`` writes nothing on this machine either."""
-        return Application(config, self.environ, self.stop, self.reporter, looking=looking)
+        application: type[Application] = lazily("btrfs_to_s3.wiring:Application")
+        return application(config, self.environ, self.stop, self.reporter, looking=looking)

@@ -37,7 +37,9 @@ def failure_of(report: VerifyReport) -> Failure | None:
     found = human.count(len(concerned), "fault")
     more = f" and {len(where) - _NAMED} more" if len(where) > _NAMED else ""
     message = f"verification found {found} in {', '.join(where[:_NAMED])}{more}"
-    return Failure(code, "integrity", message, "what can be done stands with each", context)
+    return Failure(
+        code, "integrity", message, "the report, without -q, says of each what can be done", context
+    )
 
 
 def document(

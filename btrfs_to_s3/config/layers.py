@@ -6,8 +6,14 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from btrfs_to_s3.config.settings import ENVIRONMENT_PREFIX, SETTINGS, STATE_DIR, Setting
-from btrfs_to_s3.config.values import shown
+from btrfs_to_s3.config.settings import (
+    ENDPOINT_URL,
+    ENVIRONMENT_PREFIX,
+    SETTINGS,
+    STATE_DIR,
+    Setting,
+)
+from btrfs_to_s3.config.values import Endpoint, shown
 from btrfs_to_s3.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 DEFAULT_ORIGIN = "default"
 _SYSTEMD_STATE = "STATE_DIRECTORY"
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _CREDENTIAL_WORDS = ("secret", "access_key", "password", "token")
 
 
@@ -81,12 +88,23 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
 
 
 def system_layer(environ: Mapping[str, str]) -> Layer:
-    """What systemd gives a unit (systemd.exec(5), StateDirectory=); below the file."""
-    first = environ.get(_SYSTEMD_STATE, "").partition(":")[0]
-    if not first:
-        return {}
-    origin = f"environment {_SYSTEMD_STATE}"
-    return {STATE_DIR.name: _read(STATE_DIR, STATE_DIR.type.from_text, first, origin)}
+    """What variables of others say; below the file.
+
+    systemd's state directory of a unit (systemd.exec(5), StateDirectory=), and the endpoint every
+    AWS tool uses (AWS SDKs and Tools Reference Guide, "Service-specific endpoints").
+    """
+    layer: Layer = {}
+    state = environ.get(_SYSTEMD_STATE, "").partition(":")[0]
+    if state:
+        origin = f"environment {_SYSTEMD_STATE}"
+        layer[STATE_DIR.name] = _read(STATE_DIR, STATE_DIR.type.from_text, state, origin)
+    for variable in _ENDPOINTS:
+        text = environ.get(variable)
+        if text:
+            origin = f"environment {variable}"
+            layer[ENDPOINT_URL.name] = _read(ENDPOINT_URL, Endpoint().from_text, text, origin)
+            break
+    return layer
 
 
 def file_layer(table: Mapping[str, object], place: Callable[[str], str], *, of: str) -> Layer:

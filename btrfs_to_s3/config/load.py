@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
     from btrfs_to_s3.config.layers import Effective, Layer
 
 DEFAULT_FILE = Path("/etc/btrfs-to-s3/config.toml")
-_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+_TOML_ERROR = re.compile(
+    r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)",
+    re.DOTALL,
+)
+"""What tomllib says; before Python 3.14 the place stands in the text only."""
 
 
 def load(
@@ -51,11 +56,11 @@ def load(
     from_file = file_layer(globals_, lambda key: f"{read_file}: {key}", of="file")
     below = (from_file, system_layer(environ))
     layers = Layers(command, environment, *below)
-    _check_together(layers, environ)
+    _check_together(layers)
 
     def policy_of(own: Layer) -> tuple[SourcePolicy, tuple[Effective, ...]]:
         own_layers = Layers(command, environment, own, *below)
-        _check_class(own_layers, s.STORAGE_CLASS, environ)
+        _check_class(own_layers, s.STORAGE_CLASS)
         counting = (own_layers.effective(found.setting) for found in own.values())
         return _policy(own_layers), tuple(c for c in counting if c in own.values())
 
@@ -115,7 +120,7 @@ def _exists(path: Path) -> bool:
 
 def _read_toml(file: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        text = file.read_text("utf-8")
     except FileNotFoundError as error:
         raise ConfigError(f"{file}: no such file", hint="-c names the configuration") from error
     except PermissionError as error:
@@ -127,11 +132,27 @@ def _read_toml(file: Path) -> dict[str, object]:
         raise ConfigError(f"{file}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: is not UTF-8 text (byte {error.start})") from error
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file}: is not TOML: {error}") from error
+        raise _not_toml(file, text, error) from error
 
 
-def _check_together(layers: Layers, environ: Mapping[str, str]) -> None:
+def _not_toml(file: Path, text: str, error: tomllib.TOMLDecodeError) -> ConfigError:
+    """Where reading stopped, counted from 1, and why."""
+    found = _TOML_ERROR.fullmatch(str(error))
+    what = found["what"] if found else str(error)
+    lines = text.split("\n")
+    line = int(found["line"]) if found and found["line"] else len(lines)
+    column = int(found["column"]) if found and found["column"] else len(lines[-1]) + 1
+    return ConfigError(
+        f"{file}: line {line}, column {column}: is not TOML: {what}",
+        hint='a line is name = value, text in quotes: region = "eu-central-1"; '
+        "docs/configuration.md has every setting",
+    )
+
+
+def _check_together(layers: Layers) -> None:
     """Refuse values that are each possible, but not together."""
     key = layers.effective(s.SSE_KMS_KEY_ID)
     sse = layers.effective(s.SSE)
@@ -143,15 +164,14 @@ def _check_together(layers: Layers, environ: Mapping[str, str]) -> None:
     path = layers.get(s.CA_BUNDLE)
     if path is not None and not path.is_file():
         raise ConfigError(f"{bundle.origin}: found {path}; allowed: a file that exists")
-    _check_class(layers, s.STORAGE_CLASS, environ)
-    _check_class(layers, s.METADATA_CLASS, environ)
+    _check_class(layers, s.STORAGE_CLASS)
+    _check_class(layers, s.METADATA_CLASS)
 
 
-def _check_class(layers: Layers, setting: s.Setting[str], environ: Mapping[str, str]) -> None:
+def _check_class(layers: Layers, setting: s.Setting[str]) -> None:
     """Amazon's storage classes are known; another service may have its own."""
     found = layers.effective(setting)
-    elsewhere = layers.get(s.ENDPOINT_URL) or any(environ.get(v) for v in _ENDPOINT_VARIABLES)
-    if not elsewhere and found.value not in AWS_CLASSES:
+    if layers.get(s.ENDPOINT_URL) is None and found.value not in AWS_CLASSES:
         raise ConfigError(
             f'{found.origin}: found "{found.value}"; allowed: {", ".join(sorted(AWS_CLASSES))}',
             hint="another service's own classes need its endpoint_url",

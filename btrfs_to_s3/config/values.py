@@ -302,6 +302,10 @@ class Endpoint:
 
     def from_text(self, text: str) -> str:
         """Read an http or https URL with a host and nothing after its path."""
+        if "@" in text:
+            refuse("(a URL with a user name)", self.allowed, "credentials do not belong here")
+        if "://" not in text:
+            refuse(text, self.allowed, f"add http:// or https:// in front: https://{text}")
         try:
             url = urlsplit(text)
             usable = url.scheme in {"http", "https"} and url.hostname and url.port != 0
@@ -309,8 +313,6 @@ class Endpoint:
             refuse(text, self.allowed)
         if not usable or url.query or url.fragment or not text.isprintable():
             refuse(text, self.allowed)
-        if url.username is not None:
-            refuse("(a URL with a user name)", self.allowed, "credentials do not belong here")
         return text.rstrip("/")
 
     def from_toml(self, found: object) -> str:

@@ -26,7 +26,10 @@ UPLOADS = "upload"
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A source as it is now. ``source_id`` is None for one that was never begun."""
+    """A source as it is now. ``source_id`` is None for one that was never begun.
+
+    ``nested`` are paths, relative to it, of subvolumes inside it that no backup holds.
+    """
 
     facts: BackupFacts
     source_id: SourceId | None
@@ -83,7 +86,16 @@ def observe(
         received=ReceivedJournal(services.state, volume.fsid).ctransids(),
         journal=_open_journal(source_id, upload),
     )
-    return Observed(facts, source_id, match.reason, upload, tuple(volume.nested(source)))
+    return Observed(facts, source_id, match.reason, upload, _unstored(volume, source, heads))
+
+
+def _unstored(volume: Volume, source: Subvolume, heads: Sequence[Head]) -> tuple[str, ...]:
+    """Subvolumes inside the source that are in nobody's backup, by their paths below it."""
+    stored = {head.subvolume_uuid for head in heads if head.backups}
+    above = f"{source.path}/" if source.path else ""
+    return tuple(
+        each.path.removeprefix(above) for each in volume.nested(source) if each.uuid not in stored
+    )
 
 
 def _begun(

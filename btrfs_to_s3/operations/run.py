@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import BtrfsToS3Error, InterruptedRunError, RepositoryError
@@ -13,7 +14,7 @@ from btrfs_to_s3.operations.chain_presence import what_is_missing
 from btrfs_to_s3.operations.leftovers import give_up_upload
 from btrfs_to_s3.operations.observe import SourceWishes, observe, open_upload_journal
 from btrfs_to_s3.operations.prune_local import LocalWishes, prune_local
-from btrfs_to_s3.plan.backup import Decision, plan_backup
+from btrfs_to_s3.plan.backup import Decision, plan_anew, plan_backup
 from btrfs_to_s3.plan.facts import BackupWishes
 
 if TYPE_CHECKING:
@@ -74,30 +75,38 @@ def plan_sources(
     jobs: Sequence[SourceJob], options: BackupOptions, heads: Callable[[], Listing]
 ) -> list[SourceOutcome]:
     """What ``run_sources`` would do. Writes nothing, locally or remotely."""
-    return [_guarded(job, options, heads, execute=False) for job in jobs]
+    return [_guarded(job, partial(_plan_one, job, options, heads)) for job in jobs]
 
 
 def run_sources(
-    jobs: Sequence[SourceJob], options: BackupOptions, heads: Callable[[], Listing]
+    jobs: Sequence[SourceJob],
+    options: BackupOptions,
+    heads: Callable[[], Listing],
+    prepare: Callable[[], None],
 ) -> list[SourceOutcome]:
     """Back up every source; a source's own failure is its outcome and ends nothing else.
 
+    ``prepare`` makes the repository ready to be written; what it raises is raised. It is called
+    before any source is backed up, and not at all when none of them can even be looked at.
     A repository that cannot be used, and an interruption, end the run: the outcomes so far are
     returned, the last with that error, and the sources behind it are not listed.
     """
+    looked = [_guarded(job, partial(_look, job, options)) for job in jobs]
+    if all(outcome.error is not None for outcome in looked):
+        return looked
+    prepare()
     outcomes: list[SourceOutcome] = []
     for job in jobs:
-        outcomes.append(_guarded(job, options, heads, execute=True))
+        outcomes.append(_guarded(job, partial(_back_up_one, job, options, heads)))
         if isinstance(outcomes[-1].error, RepositoryError | InterruptedRunError):
             break
     return outcomes
 
 
-def _guarded(
-    job: SourceJob, options: BackupOptions, heads: Callable[[], Listing], *, execute: bool
-) -> SourceOutcome:
+def _guarded(job: SourceJob, work: Callable[[], SourceOutcome]) -> SourceOutcome:
+    """What the work on one source gives; whatever it raises is that source's outcome."""
     try:
-        return _one(job, options, heads, execute=execute)
+        return work()
     except BtrfsToS3Error as error:
         return SourceOutcome(job.backup.label, job.backup.path, error=error)
     except Exception as error:  # noqa: BLE001 - a bug in one source must not cost the others
@@ -107,70 +116,106 @@ def _guarded(
         return SourceOutcome(job.backup.label, job.backup.path, error=bug)
 
 
-def _one(
-    job: SourceJob, options: BackupOptions, heads: Callable[[], Listing], *, execute: bool
+def _look(job: SourceJob, options: BackupOptions) -> SourceOutcome:
+    """Whether the source can be opened as a backup would; needs no repository."""
+    with _opened(job, options, execute=True) as volume:
+        volume.subvolume_at(job.backup.path)
+        if options.snapshot is not None:
+            volume.subvolume_at(options.snapshot)
+    return SourceOutcome(job.backup.label, job.backup.path)
+
+
+def _plan_one(
+    job: SourceJob, options: BackupOptions, heads: Callable[[], Listing]
 ) -> SourceOutcome:
-    services, backup = job.services, job.backup
-    with services.btrfs.open(backup.path, writable=execute and options.snapshot is None) as volume:
-        wanted = SourceWishes(backup.path, backup.label, options.adopt, options.new)
-        listing = heads()
-        seen = observe(services, volume, wanted, listing.heads)
-        if seen.facts.head is None and not options.new:
-            _require_readable(listing, wanted)
-        if execute:
-            services.access.keep_rebuilt_heads()
-        given = None if options.snapshot is None else volume.subvolume_at(options.snapshot)
-        wishes = BackupWishes(options.full, options.force, options.restart, given, job.chain)
-        plan = _sound(services, seen, wishes, plan_backup(seen.facts, wishes, services.clock()))
-        if seen.facts.head is not None and seen.facts.head.subvolume_uuid != seen.facts.source.uuid:
-            services.reporter.warn(
-                f"{backup.label}: {seen.source_id} was last backed up from another subvolume "
-                f"({seen.why}); if that one is still in use, back up one of them with --new, or "
-                "their histories mix"
-            )
-        for path in seen.nested:
-            services.reporter.warn(
-                f"{backup.label}: the subvolume {path} inside it will not be in the backup; "
-                "back it up as a source of its own"
-            )
-        outcome = SourceOutcome(backup.label, backup.path, seen.source_id, plan)
-        if not execute:
-            return outcome
+    """What a backup of one source would do."""
+    with _opened(job, options, execute=False) as volume:
+        seen = _observe(job, options, volume, heads())
+        plan = _decide(job, options, volume, seen)
+        _warn(job, seen)
+    return SourceOutcome(job.backup.label, job.backup.path, seen.source_id, plan)
+
+
+def _back_up_one(
+    job: SourceJob, options: BackupOptions, heads: Callable[[], Listing]
+) -> SourceOutcome:
+    """Decide about one source and do it; a refusal is raised."""
+    with _opened(job, options, execute=True) as volume:
+        seen = _observe(job, options, volume, heads())
+        job.services.access.keep_rebuilt_heads()
+        plan = _decide(job, options, volume, seen)
+        _warn(job, seen)
         if plan.refusal is not None:
             raise plan.refusal.as_error()
-        if plan.discard_journal and seen.source_id is not None:
-            journal = open_upload_journal(services, seen.source_id)
-            give_up_upload(services.access.store, volume, journal, seen.source_id, seen.facts)
-        if plan.decision is Decision.SKIP:
+        outcome = SourceOutcome(job.backup.label, job.backup.path, seen.source_id, plan)
+        result = _execute(job, volume, seen, plan)
+        if result is None:
             return outcome
-        result = SourceBackup(services, volume, backup, seen, plan).run()
-        if result.resumed:
-            services.reporter.note(
-                f"{backup.label}: changes since the interrupted backup's snapshot "
-                f"({result.backup_id.time:%Y-%m-%d %H:%M} UTC) are left to the next backup"
-            )
-        pruned = () if given is not None else _prune_local(job, volume, seen, result)
-    return SourceOutcome(
-        backup.label, backup.path, result.source_id, plan, result, pruned_local=pruned
-    )
+        pruned = () if options.snapshot is not None else _prune_local(job, volume, seen, result)
+    return replace(outcome, source_id=result.source_id, result=result, pruned_local=pruned)
 
 
-def _sound(
-    services: Services, seen: Observed, wishes: BackupWishes, plan: BackupPlan
-) -> BackupPlan:
-    """The plan, or a full backup where it would rely on a stored chain that lost something."""
-    head = seen.facts.head
-    relied_on = plan.parent.entry if plan.parent else head.newest if head is not None else None
-    if plan.decision not in {Decision.INCREMENTAL, Decision.SKIP} or wishes.snapshot is not None:
+def _opened(job: SourceJob, options: BackupOptions, *, execute: bool) -> Volume:
+    """The source's filesystem; only a snapshot of our own asks that it be writable."""
+    writable = execute and options.snapshot is None
+    return job.services.btrfs.open(job.backup.path, writable=writable)
+
+
+def _observe(job: SourceJob, options: BackupOptions, volume: Volume, listing: Listing) -> Observed:
+    wanted = SourceWishes(job.backup.path, job.backup.label, options.adopt, options.new)
+    seen = observe(job.services, volume, wanted, listing.heads)
+    if seen.facts.head is None and not options.new:
+        _require_readable(listing, wanted)
+    return seen
+
+
+def _decide(job: SourceJob, options: BackupOptions, volume: Volume, seen: Observed) -> BackupPlan:
+    """The plan, decided anew where it would rely on a stored chain that lost something."""
+    services, head = job.services, seen.facts.head
+    given = None if options.snapshot is None else volume.subvolume_at(options.snapshot)
+    wishes = BackupWishes(options.full, options.force, options.restart, given, job.chain)
+    plan = plan_backup(seen.facts, wishes, services.clock())
+    if head is None or plan.relies_on is None:
         return plan
-    if head is None or relied_on is None:
-        return plan
-    missing = what_is_missing(services.access.store, head, relied_on)
+    missing = what_is_missing(services.access.store, head, plan.relies_on)
     if missing is None:
         return plan
     services.reporter.warn(f"{head.source_id}: {missing}; run 'btrfs-to-s3 verify'")
-    full = plan_backup(seen.facts, replace(wishes, full=True), services.clock())
-    return replace(full, reasons=(f"full: {missing}",))
+    return plan_anew(seen.facts, wishes, missing, services.clock())
+
+
+def _warn(job: SourceJob, seen: Observed) -> None:
+    """What a person should know of the source whatever is done with it."""
+    label, head, warn = job.backup.label, seen.facts.head, job.services.reporter.warn
+    if head is not None and head.subvolume_uuid != seen.facts.source.uuid:
+        warn(
+            f"{label}: {seen.source_id} was last backed up from another subvolume ({seen.why}); "
+            "if that one is still in use, back up one of them with --new, or their histories mix"
+        )
+    for path in seen.nested:
+        warn(
+            f"{label}: the subvolume {path} inside it will not be in the backup; "
+            "back it up as a source of its own"
+        )
+
+
+def _execute(
+    job: SourceJob, volume: Volume, seen: Observed, plan: BackupPlan
+) -> BackupResult | None:
+    """Carry the plan out; None when there was nothing to send."""
+    services = job.services
+    if plan.discard_journal and seen.source_id is not None:
+        journal = open_upload_journal(services, seen.source_id)
+        give_up_upload(services.access.store, volume, journal, seen.source_id, seen.facts)
+    if plan.decision is Decision.SKIP:
+        return None
+    result = SourceBackup(services, volume, job.backup, seen, plan).run()
+    if result.resumed:
+        services.reporter.note(
+            f"{job.backup.label}: changes since the interrupted backup's snapshot "
+            f"({result.backup_id.time:%Y-%m-%d %H:%M} UTC) are left to the next backup"
+        )
+    return result
 
 
 def _require_readable(listing: Listing, wanted: SourceWishes) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.operations.upload_journal import KnownChunk, UploadJournal
     from btrfs_to_s3.ports import Cancellation, ObjectStore, Reporter, SendStream
 
-_CLEAN_UP_S = 5.0
+_CLEAN_UP_S = 3.0
 """How long a failed upload may take to abort its multipart uploads; the journal knows the rest."""
 
 

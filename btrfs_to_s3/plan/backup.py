@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import median_low
 from typing import TYPE_CHECKING
@@ -44,9 +44,11 @@ class BackupPlan:
     """The decision for one source with its reasons, short sentences for people.
 
     ``kind`` is None when nothing is sent. ``snapshot`` is the existing one to send; None means
-    take one (or send nothing). ``discard_journal`` says that an open journal is of no more use;
-    it is only carried out when the plan is. ``estimate_bytes`` counts raw bytes, None when
-    nothing is known. ``refusal`` is given with ``REFUSE`` only.
+    take one (or send nothing). ``relies_on`` is the live backup whose chain must be whole for the
+    plan to be sound: the parent, or the one that makes a new one unnecessary. ``discard_journal``
+    says that an open journal is of no more use; it is only carried out when the plan is.
+    ``estimate_bytes`` counts raw bytes, None when nothing is known. ``refusal`` is given with
+    ``REFUSE`` only.
     """
 
     decision: Decision
@@ -54,6 +56,7 @@ class BackupPlan:
     kind: Kind | None = None
     parent: Parent | None = None
     snapshot: Subvolume | None = None
+    relies_on: HeadEntry | None = None
     discard_journal: bool = False
     estimate_bytes: int | None = None
     refusal: Refusal | None = None
@@ -73,7 +76,13 @@ def plan_backup(facts: BackupFacts, wishes: BackupWishes, now: datetime) -> Back
     given_up = () if journal is None else (_given_up(journal),)
     skip = _nothing_due(facts, wishes)
     if skip is not None:
-        return BackupPlan(Decision.SKIP, (*given_up, skip), discard_journal=bool(given_up))
+        stored, why_skipped = skip
+        return BackupPlan(
+            Decision.SKIP,
+            (*given_up, why_skipped),
+            relies_on=stored,
+            discard_journal=bool(given_up),
+        )
     taken = wishes.snapshot.otime if wishes.snapshot is not None else now
     parent, why = choose_parent(facts, wishes, taken)
     kind = Kind.FULL if parent is None else Kind.INCREMENTAL
@@ -83,9 +92,26 @@ def plan_backup(facts: BackupFacts, wishes: BackupWishes, now: datetime) -> Back
         kind=kind,
         parent=parent,
         snapshot=wishes.snapshot,
+        relies_on=_entry_of(parent),
         discard_journal=bool(given_up),
         estimate_bytes=estimate_bytes(facts.head, kind),
     )
+
+
+def plan_anew(facts: BackupFacts, wishes: BackupWishes, missing: str, now: datetime) -> BackupPlan:
+    """Decide again once the chain that the first plan relies on is known to have lost something.
+
+    ``missing`` says what. A full backup, which relies on nothing; but a given snapshot that is
+    stored already cannot be stored a second time.
+    """
+    plan = plan_backup(facts, replace(wishes, full=True), now)
+    if plan.decision is not Decision.SKIP or wishes.snapshot is None:
+        return replace(plan, reasons=(f"full: {missing}",))
+    refusal = Refusal(
+        f"{_path(wishes.snapshot)} is stored already, but cannot be restored: {missing}",
+        "give another snapshot of the source, or leave --snapshot out to have one taken",
+    )
+    return BackupPlan(Decision.REFUSE, (refusal.reason,), refusal=refusal)
 
 
 def estimate_bytes(head: Head | None, kind: Kind) -> int | None:
@@ -105,8 +131,13 @@ def _resumed(facts: BackupFacts, upload: Resumption) -> BackupPlan:
         kind=upload.journal.kind,
         parent=upload.parent,
         snapshot=upload.snapshot,
+        relies_on=_entry_of(upload.parent),
         estimate_bytes=estimate_bytes(facts.head, upload.journal.kind),
     )
+
+
+def _entry_of(parent: Parent | None) -> HeadEntry | None:
+    return None if parent is None else parent.entry
 
 
 def _given_up(upload: GivenUp) -> str:
@@ -178,8 +209,8 @@ def _is_backed_up_as(local: Subvolume, entry: HeadEntry, facts: BackupFacts) -> 
     return judge_parent(local, entry, facts.received.get(local.uuid)).valid
 
 
-def _nothing_due(facts: BackupFacts, wishes: BackupWishes) -> str | None:
-    """Why there is nothing to back up; None when there is, or when it cannot be known."""
+def _nothing_due(facts: BackupFacts, wishes: BackupWishes) -> tuple[HeadEntry, str] | None:
+    """The backup that holds it all and why; None when there is no such one, or none is known."""
     head, source, given = facts.head, facts.source, wishes.snapshot
     if head is None:
         return None
@@ -187,7 +218,7 @@ def _nothing_due(facts: BackupFacts, wishes: BackupWishes) -> str | None:
         # Sent again it would be a second live backup of one stream: --force changes nothing.
         for entry in head.backups:
             if _is_backed_up_as(given, entry, facts):
-                return f"{_path(given)} is already stored as backup {entry.backup_id}"
+                return entry, f"{_path(given)} is already stored as backup {entry.backup_id}"
         return None
     newest = head.newest
     if newest is None or wishes.force or wishes.full or source.id == TOP_LEVEL_ID:
@@ -197,7 +228,7 @@ def _nothing_due(facts: BackupFacts, wishes: BackupWishes) -> str | None:
         # change gets a higher one (create_pending_snapshot, fs/btrfs/transaction.c).
         related = local.parent_uuid == source.uuid or source.parent_uuid == local.uuid
         if related and local.ctransid == source.ctransid and _is_backed_up_as(local, newest, facts):
-            return f"nothing changed since backup {newest.backup_id}"
+            return newest, f"nothing changed since backup {newest.backup_id}"
     return None
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _SLICE_S: Final = 1.0
+_MINUTE_S: Final = 60
 """How often a waiter looks again: the longest delay between recovery and resumption."""
 
 
@@ -65,6 +66,7 @@ class OutageGate:
         "_probing",
         "_random",
         "_settings",
+        "_told",
     )
 
     def __init__(
@@ -85,6 +87,7 @@ class OutageGate:
         self._probes = 0
         self._probing = False
         self._next_probe = 0.0
+        self._told: float | None = None
 
     @property
     def is_open(self) -> bool:
@@ -133,8 +136,9 @@ class OutageGate:
         with self._lock:
             if passed is Pass.PROBE:
                 self._probing = False
-            if self._opened is not None:
-                _log.warning("the service answers again after %.0f s", self._clock() - self._opened)
+            if self._told is not None:
+                _log.warning("the service answers after %s", in_words(self._clock() - self._told))
+                self._told = None
             self._ever_answered = True
             self._failures = 0
             self._opened = None
@@ -149,19 +153,31 @@ class OutageGate:
             if self._opened is None:
                 self._failures += 1
                 if self._failures >= self._settings.threshold:
-                    _log.warning("no usable answer %d times in a row: %s", self._failures, error)
                     self._opened = self._clock()
                     self._probes = 0
                     self._plan_probe()
             elif passed is Pass.PROBE:
                 self._plan_probe()
             # Else it was under way when the gate opened, and tells nothing new.
+            if self._opened is not None or not self._ever_answered:
+                self._tell(error)
 
     def abandoned(self, passed: Pass) -> None:
         """The attempt ended without telling anything of the service (interrupted, a bug)."""
         with self._lock:
             if passed is Pass.PROBE:
                 self._probing = False
+
+    def _tell(self, error: Exception) -> None:
+        """Say once that the service is waited for, and how long.
+
+        At the first failure while it has never answered: a person who mistyped the endpoint
+        is still looking at the screen. Later only of an outage, not of a single failure.
+        """
+        if self._told is None and self._patience_s() > 0:
+            self._told = self._clock()
+            patience = in_words(self._patience_s())
+            _log.warning("no usable answer: %s; waiting up to %s for the service", error, patience)
 
     def _patience_s(self) -> float:
         settings = self._settings
@@ -177,3 +193,12 @@ class OutageGate:
         # probe follows another at once.
         self._next_probe = self._clock() + longest * (0.5 + 0.5 * self._random())
         self._probes += 1
+
+
+def in_words(seconds: float) -> str:
+    """``1 h 5 min``, ``2 min 0 s`` or ``12 s``."""
+    minutes, rest = divmod(round(seconds), _MINUTE_S)
+    hours, minutes = divmod(minutes, _MINUTE_S)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

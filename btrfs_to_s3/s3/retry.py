@@ -19,6 +19,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from btrfs_to_s3.errors import BtrfsToS3Error, InterruptedRunError, UnreachableError
+from btrfs_to_s3.s3.gate import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,7 +186,7 @@ class Retrier:
         waited_s = self._gate.open_for_s()
         last = last or self._gate.last_error
         return UnreachableError(
-            f"{self._service} gave no usable answer for {_duration(waited_s)}"
+            f"{self._service} gave no usable answer for {in_words(waited_s)}"
             + (f"; the last error: {last}" if last is not None else ""),
             hint="the work can be resumed once the service is back; outage_patience sets how "
             "long a run waits",
@@ -200,11 +201,3 @@ def interrupted(operation: str, key: str) -> InterruptedRunError:
     return InterruptedRunError(
         f"interrupted during {operation} {key}", operation=operation, key=key
     )
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

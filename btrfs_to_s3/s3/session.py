@@ -13,6 +13,7 @@ from btrfs_to_s3.s3.client import RequestCounter, S3Settings, make_client
 from btrfs_to_s3.s3.gate import GateSettings, OutageGate
 from btrfs_to_s3.s3.retry import Retrier, RetryPolicy
 from btrfs_to_s3.s3.translate import Translator
+from btrfs_to_s3.s3.watch import HangWatch, watch_connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +88,7 @@ class Session:
     upload: TokenBucket | None
     download: TokenBucket | None
     learned: Learned
+    watch: HangWatch
     cancel: Cancellation
 
     @classmethod
@@ -98,9 +100,11 @@ class Session:
         def bucket(rate: float | None) -> TokenBucket | None:
             return None if rate is None else TokenBucket(rate, clock=world.clock)
 
+        client, watch = make_client(settings, counter), HangWatch()
+        watch_connections(client, watch)
         return cls(
             settings=settings,
-            client=make_client(settings, counter),
+            client=client,
             counter=counter,
             retrier=Retrier(
                 limits.retry,
@@ -113,6 +117,7 @@ class Session:
             upload=bucket(limits.upload_bytes_per_s),
             download=bucket(limits.download_bytes_per_s),
             learned=Learned(),
+            watch=watch,
             cancel=NeverCancelled(),
         )
 
@@ -121,8 +126,18 @@ class Session:
         return replace(self, cancel=cancel)
 
     def call(self, operation: str, key: str, attempt: Callable[[int], T]) -> T:
-        """Run an attempt under the retry policy and the gate."""
-        return self.retrier.run(operation, key, attempt, self.cancel)
+        """Run an attempt under the retry policy and the gate; it ends when ``cancel`` is set."""
+
+        def watched(number: int) -> T:
+            with self.watch.over(self.cancel):
+                return attempt(number)
+
+        return self.retrier.run(operation, key, watched, self.cancel)
+
+    def close(self) -> None:
+        """Close the connections; idempotent."""
+        self.watch.close()
+        self.client.close()
 
     def full_key(self, key: str) -> str:
         """A relative key as the bucket knows it."""

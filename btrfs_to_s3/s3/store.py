@@ -73,7 +73,7 @@ class S3Store:
 
     def close(self) -> None:
         """Close the connections, for every store bound to the same client; idempotent."""
-        self._session.client.close()
+        self._session.close()
 
     @property
     def url(self) -> str:

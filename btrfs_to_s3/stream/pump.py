@@ -1,4 +1,4 @@
-"""The only place with threads: bounded channels between stages, and one end for all of them.
+"""The only place with threads that do work: bounded channels between stages, one end for all.
 
 Every queue has a bound. The first error cancels every stage; the others then stop with
 ``InterruptedRunError`` at their next wait. ``Pump.run`` returns, or raises that first error, only

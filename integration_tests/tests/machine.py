@@ -109,11 +109,13 @@ class Machine:
     def backup_all(self, *paths: Path, **options: object) -> list[SourceOutcome]:
         """Run a backup of these sources; errors stay in the outcomes."""
         with self.application() as application, application.lock():
-            prepare_to_write(application.services())
+            services = application.services()
             chosen = select_sources(application.config, [str(path) for path in paths], Path("/"))
             jobs = [application.job(source) for source in chosen]
             wishes = BackupOptions(**options)  # type: ignore[arg-type]
-            return run_sources(jobs, wishes, lambda: read_heads(application.services()))
+            return run_sources(
+                jobs, wishes, lambda: read_heads(services), lambda: prepare_to_write(services)
+            )
 
     def backup(self, path: Path, **options: object) -> BackupResult:
         """Back up one source; what it raised is raised, and so is a skip."""

@@ -227,6 +227,36 @@ def test_a_source_unmounted_in_mid_send_is_backed_up_whole_or_not_at_all(
     assert compare_trees(data, result.snapshot) == []
 
 
+def test_no_repository_is_made_when_no_source_can_be_looked_at(
+    machine: Machine, filesystem: LoopbackBtrfs
+) -> None:
+    plain = filesystem.mount_point / "plain-directory"
+    plain.mkdir()
+
+    outcomes = machine.backup_all(plain, filesystem.mount_point / "missing")
+
+    assert [type(outcome.error) for outcome in outcomes] == [SourceError, SourceError]
+    assert machine.keys() == []
+
+
+def test_the_right_to_write_is_proven_before_the_first_snapshot_of_a_first_backup(
+    machine: Machine, data: Path, filesystem: LoopbackBtrfs
+) -> None:
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": ["s3:Get*", "s3:List*"], "Resource": "*"}],
+    }
+    reader = machine.with_settings()
+    try:
+        reader.service = machine.service.require_credentials(policy)  # type: ignore[attr-defined]
+        with pytest.raises(AccessDeniedError):
+            reader.backup_all(data)
+    finally:
+        machine.service.accept_any_credentials()  # type: ignore[attr-defined]
+
+    assert snapshots(filesystem) == []
+
+
 def test_one_failing_source_does_not_stop_the_others(
     machine: Machine, data: Path, filesystem: LoopbackBtrfs
 ) -> None:
@@ -248,6 +278,19 @@ def test_a_nested_subvolume_is_named_in_a_warning(
     machine.backup(data)
 
     assert any("inside" in warning for warning in machine.told.warnings)
+
+
+def test_a_nested_subvolume_that_is_stored_as_a_source_is_not_warned_about(
+    machine: Machine, data: Path, filesystem: LoopbackBtrfs
+) -> None:
+    stored = filesystem.subvolume("data/stored")
+    filesystem.subvolume("data/unstored")
+    machine.backup(stored)
+
+    machine.backup(data)
+
+    assert not any("subvolume stored inside" in warning for warning in machine.told.warnings)
+    assert any("subvolume unstored inside" in warning for warning in machine.told.warnings)
 
 
 def test_a_snapshot_of_another_tool_is_sent_as_it_is_and_only_once(

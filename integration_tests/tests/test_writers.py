@@ -157,25 +157,6 @@ def test_a_source_whose_head_and_manifests_were_all_deleted_is_no_new_source(
     assert machine.backup(data, new=True).kind is Kind.FULL
 
 
-@pytest.mark.parametrize("changed", [True, False])
-def test_nothing_is_built_on_a_stored_chain_that_lost_something(
-    machine: Machine, data: Path, target: LoopbackBtrfs, changed: bool
-) -> None:
-    machine.backup(data)
-    client = machine.client()
-    client.delete_object(Bucket=machine.bucket, Key=f"prefix/{machine.keys('chunks/')[0]}")
-    client.close()
-    if changed:
-        (data / "new").write_text("new\n")
-
-    result = machine.backup(data)
-
-    assert result.kind is Kind.FULL
-    assert any("lost data" in warning for warning in machine.told.warnings)
-    assert machine.outcome(data).result is None
-    assert compare_trees(data, machine.restore("data", target.mount_point).snapshot) == []
-
-
 def test_a_source_that_another_subvolume_writes_too_is_warned_about(
     machine: Machine, data: Path, target: LoopbackBtrfs
 ) -> None:

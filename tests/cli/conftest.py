@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.harness.loopback import LoopbackBtrfs, why_unavailable
+from integration_tests.conftest import privileged
+from integration_tests.harness.loopback import LoopbackBtrfs
 from integration_tests.harness.services.moto import Moto, moto_server
 from tests.cli.program import Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ["privileged"]
 
 _SIZE_BYTES = 512 * 1024**2
 
@@ -44,17 +47,6 @@ def moto() -> Iterator[Moto]:
     """The everyday service."""
     with moto_server() as service:
         yield service
-
-
-@pytest.fixture(scope="session")
-def privileged() -> None:
-    """Skip where no loopback Btrfs can be made; in CI that is a failure."""
-    reason = why_unavailable()
-    if reason is None:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{reason}, and CI must not skip these tests")
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

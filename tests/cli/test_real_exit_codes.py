@@ -73,12 +73,52 @@ def test_2_when_there_is_no_repository(program: Program) -> None:
         assert ran.lines[0].startswith("error: there is no repository at s3://")
 
 
-def test_3_when_the_only_source_cannot_be_backed_up(program: Program, tmp_path: Path) -> None:
-    ran = program.spawn("backup", tmp_path / "nothing", "--json")
+def test_2_when_a_path_of_the_command_line_does_not_exist(
+    program: Program, data: Path, tmp_path: Path
+) -> None:
+    missing = str(tmp_path / "nothing")
+    for arguments in (
+        ["backup", missing],
+        ["backup", missing, "--dry-run"],
+        ["plan", missing],
+        ["backup", str(data), "--snapshot", missing],
+    ):
+        ran = program.run(*arguments, "--json")
+        assert ran.code == 2, arguments
+        assert ran.document["error"]["kind"] == "usage"
+        assert f"{missing} does not exist" in ran.document["error"]["message"]
+    program.run("backup", data)
+    for arguments in ([], ["--dry-run"]):
+        ran = program.run("restore", data.name, "--target", missing, *arguments, "--json")
+        assert ran.code == 2
+        assert ran.document["error"]["kind"] == "usage"
+
+
+def test_a_missing_path_of_the_command_line_stops_no_other_source(
+    program: Program, data: Path, tmp_path: Path
+) -> None:
+    ran = program.run("backup", tmp_path / "nothing", data)
+    assert ran.code == 2
+    assert ran.out.startswith(f"{data.name}: full backup done\n")
+
+
+def test_3_when_a_configured_source_is_not_mounted(program: Program, tmp_path: Path) -> None:
+    configured = program.configured(f'[[sources]]\npath = "{tmp_path}/unmounted"\n')
+    for arguments in (["backup"], ["plan"]):
+        ran = configured.run(*arguments, "--json")
+        assert ran.code == 3
+        assert ran.document["error"]["kind"] == "source"
+
+
+def test_3_when_the_only_source_cannot_be_backed_up_and_no_repository_is_made(
+    program: Program, s3: S3Client, tmp_path: Path
+) -> None:
+    ran = program.spawn("backup", tmp_path, "--json")
     assert ran.code == 3
     assert ran.document["error"]["code"] == 3
     assert ran.document["error"]["kind"] == "source"
-    assert ran.lines[-2].startswith("error: nothing: ")
+    assert ran.lines[-2].startswith(f"error: {tmp_path.name}: ")
+    assert s3.list_objects_v2(Bucket=_bucket(program))["KeyCount"] == 0
 
 
 def test_3_when_the_target_is_no_btrfs(program: Program, data: Path, tmp_path: Path) -> None:
@@ -127,6 +167,16 @@ def test_4_when_nobody_answers(program: Program, data: Path, filesystem: Loopbac
     assert not list((filesystem.mount_point / ".btrfs-to-s3").glob(f"{data.name}-*"))
 
 
+def test_a_service_that_does_not_answer_is_told_before_it_is_waited_for(program: Program) -> None:
+    dead = program.with_environment(BTRFS_TO_S3_OUTAGE_PATIENCE="1s")
+    ran = dead.run("-q", "list", "--endpoint-url", "http://127.0.0.1:9")
+    assert ran.code == 4
+    told = [line for line in ran.lines if line.startswith("warning: ")]
+    assert len(told) == 1
+    assert "no connection to http://127.0.0.1:9" in told[0]
+    assert told[0].endswith("waiting up to 1 s for the service")
+
+
 def test_4_when_credentials_are_missing(
     program: Program, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,8 +222,10 @@ def test_5_when_a_manifest_was_edited(program: Program, s3: S3Client, data: Path
     assert verified.document["error"]["code"] == 5
     assert [each["problem"] for each in verified.document["findings"]] == ["manifest"]
     told = program.run("-q", "verify")
-    assert told.code == 5
-    assert "advice" in told.out
+    assert (told.code, told.out) == (5, "")
+    assert told.lines[0].startswith("error: verification found 1 fault in ")
+    assert "advice" in program.run("verify").out
+    assert program.run("-q", "verify", "--json").document["findings"]
 
 
 def test_5_when_a_head_was_rolled_back_and_0_after_it_was_rebuilt(
@@ -289,6 +341,10 @@ def test_130_when_a_restore_is_stopped_and_then_it_goes_on(
 def test_8_when_a_source_is_stale(program: Program, data: Path) -> None:
     program.run("backup", data)
     assert program.run("status", "--max-age", "26h").code == 0
+    assert program.run("-q", "status", "--max-age", "26h").out == ""
+    quiet = program.run("-q", "status", "--max-age", "0")
+    assert (quiet.code, quiet.out) == (8, "")
+    assert quiet.lines[0].startswith("error: no success for ")
     stale = program.spawn("status", "--max-age", "0", "--json")
     assert stale.code == 8
     assert stale.document["sources"][0]["stale"] is True

@@ -132,9 +132,39 @@ def test_completion_prints_what_the_shell_needs(alone: Program) -> None:
         assert "_BTRFS_TO_S3_COMPLETE" in ran.out
         assert alone.run("--json", "completion", shell).document == {
             "shell": shell,
-            "script": ran.out.removesuffix("\n"),
+            "script": ran.out,
         }
     asked = alone.with_environment(
         _BTRFS_TO_S3_COMPLETE="bash_complete", COMP_WORDS="btrfs-to-s3 ba", COMP_CWORD="1"
     ).spawn()
     assert asked.out.splitlines() == ["plain,backup"]
+
+
+def test_an_option_of_a_command_before_it_is_refused_with_where_it_belongs(alone: Program) -> None:
+    for arguments, command in (
+        (["--repository", "s3://bucket/pre", "list"], "list"),
+        (["--repository=s3://bucket/pre", "status"], "status"),
+        (["--target", "/mnt", "list"], "restore"),
+    ):
+        ran = alone.run(*arguments)
+        option = arguments[0].partition("=")[0]
+        assert ran.code == 2
+        assert ran.lines == [
+            f"error: {option} is an option of a command and stands before it",
+            f"hint: put it after the command: btrfs-to-s3 {command} {option} …",
+        ]
+    assert alone.run("--fulll", "backup").lines[0].startswith("error: no such option")
+
+
+def test_an_endpoint_without_a_scheme_is_refused_with_how_to_write_it(alone: Program) -> None:
+    program = alone.with_environment(BTRFS_TO_S3_URL="s3://bucket/prefix")
+    hint = "hint: add http:// or https:// in front: https://localhost:9000"
+    by_option = program.run("list", "--endpoint-url", "localhost:9000")
+    by_variable = program.with_environment(AWS_ENDPOINT_URL="localhost:9000").run("list")
+    for ran, place in (
+        (by_option, "--endpoint-url"),
+        (by_variable, "environment AWS_ENDPOINT_URL"),
+    ):
+        assert ran.code == 2
+        assert ran.lines[0].startswith(f'error: {place}: found "localhost:9000"')
+        assert ran.lines[1] == hint

@@ -113,8 +113,22 @@ def test_a_file_that_may_not_be_read_is_an_error_and_not_ignored() -> None:
         load(None, environ={}, command_line={}, default_file=unreadable)
 
 
-def test_a_syntax_error_is_reported_with_its_line(file: Path) -> None:
-    assert "line 2" in refusal(file, "concurrency = 4\nregion = \n").message
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("concurrency = 4\nregion = \n", "line 2, column 10"),
+        ("concurrency = 4\nregion eu\n", "line 2, column 8"),
+        ("concurrency = 4\nkeep = [1,", "line 2, column 11"),
+        ("concurrency = ", "line 1, column 15"),
+    ],
+)
+def test_a_syntax_error_is_reported_with_its_place_and_how_lines_look(
+    file: Path, text: str, place: str
+) -> None:
+    error = refusal(file, text)
+    assert error.message.startswith(f"{file}: {place}: is not TOML: ")
+    assert " (at " not in error.message
+    assert 'region = "eu-central-1"' in str(error.hint)
 
 
 def test_text_that_is_not_utf8_is_refused(file: Path) -> None:
@@ -185,6 +199,24 @@ def test_a_near_miss_of_a_word_is_named(file: Path) -> None:
 
 def test_a_duration_without_a_unit_is_refused_with_how_to_write_it(file: Path) -> None:
     assert '"7d"' in str(refusal(file, "orphan_age = 7").hint)
+
+
+@pytest.mark.parametrize("scheme", ["https://", ""])
+def test_credentials_in_an_endpoint_are_refused_and_never_shown(file: Path, scheme: str) -> None:
+    error = refusal(file, f'endpoint_url = "{scheme}someone:hidden@s3.example.org"')
+    assert "credentials do not belong here" in str(error.hint)
+    assert "hidden" not in f"{error.message} {error.hint}"
+
+
+def test_an_endpoint_of_aws_tools_counts_where_none_of_ours_is_given(file: Path) -> None:
+    aws = {"AWS_ENDPOINT_URL": "https://all.example.org/", "PATH": "/bin"}
+    config = written(file, "", aws)
+    assert config.endpoint_url == "https://all.example.org"
+    assert origin(config, "endpoint_url") == "environment AWS_ENDPOINT_URL"
+    s3_only = aws | {"AWS_ENDPOINT_URL_S3": "https://s3.example.org"}
+    assert written(file, "", s3_only).endpoint_url == "https://s3.example.org"
+    own = written(file, 'endpoint_url = "https://own.example.org"', s3_only)
+    assert own.endpoint_url == "https://own.example.org"
 
 
 def test_another_services_own_storage_class_is_accepted_with_its_endpoint(file: Path) -> None:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
 from btrfs_to_s3.model.identity import Kind
 from btrfs_to_s3.model.policy import ChainPolicy
 from btrfs_to_s3.model.subvolume import TOP_LEVEL_ID
-from btrfs_to_s3.plan.backup import Decision, estimate_bytes, plan_backup
-from btrfs_to_s3.plan.facts import BackupFacts, BackupWishes, OpenJournal
+from btrfs_to_s3.plan.backup import Decision, estimate_bytes, plan_anew
+from btrfs_to_s3.plan.facts import BackupFacts, BackupWishes
 from btrfs_to_s3.plan.growth import chain_age
 from tests.plan.build import (
-    SOURCE_ID,
-    SOURCE_UUID,
     T0,
     chain,
     days,
@@ -25,50 +22,9 @@ from tests.plan.build import (
     received_copy,
     snapshot_of,
     source,
-    subvolume,
     uid,
 )
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from btrfs_to_s3.model.backup import Head, HeadEntry
-    from btrfs_to_s3.model.subvolume import Subvolume
-    from btrfs_to_s3.plan.backup import BackupPlan
-
-NOW = T0 + days(30)
-PLAIN = BackupWishes()
-
-
-def plan(
-    stored: Head | None,
-    *local: Subvolume,
-    of: Subvolume | None = None,
-    wishes: BackupWishes = PLAIN,
-    now: datetime = NOW,
-    journal: OpenJournal | None = None,
-    received: tuple[Subvolume, ...] = (),
-) -> BackupPlan:
-    taken = of if of is not None else source()
-    recorded = {item.uuid: item.ctransid for item in received}
-    facts = BackupFacts(taken, (taken, *local), stored, recorded, journal)
-    return plan_backup(facts, wishes, now)
-
-
-def full_every(count: float) -> BackupWishes:
-    return BackupWishes(chain=ChainPolicy(full_every=days(count)))
-
-
-def journal_of(item: HeadEntry, touched: datetime = NOW - timedelta(hours=1)) -> OpenJournal:
-    return OpenJournal(
-        SOURCE_ID,
-        item.backup_id,
-        item.kind,
-        item.parent,
-        item.snapshot_uuid,
-        item.snapshot_ctransid,
-        touched,
-    )
+from tests.plan.planning import NOW, full_every, plan
 
 
 def test_the_first_backup_is_full() -> None:
@@ -273,171 +229,6 @@ def test_a_received_snapshot_is_sent_as_it_is() -> None:
     assert given.snapshot == mirror
 
 
-def given(snapshot: Subvolume, *, force: bool = False) -> BackupWishes:
-    return BackupWishes(snapshot=snapshot, force=force)
-
-
-def test_a_given_snapshot_is_sent_instead_of_a_new_one() -> None:
-    entries = chain(1)
-    own = snapshot_of(entries[0])
-    snapper = subvolume(7, parent=SOURCE_UUID, readonly=True, path=".snapshots/7/snapshot")
-    result = plan(head(*entries), own, snapper, wishes=given(snapper))
-    assert result.decision is Decision.INCREMENTAL
-    assert result.snapshot == snapper
-    assert result.parent is not None
-    assert result.parent.local == own
-
-
-def test_a_given_snapshot_counts_its_age_from_its_own_time() -> None:
-    entries = chain(1)
-    early = subvolume(5, parent=SOURCE_UUID, readonly=True)
-    wishes = replace(full_every(7), snapshot=early)
-    result = plan(head(*entries), snapshot_of(entries[0]), early, wishes=wishes)
-    assert result.decision is Decision.INCREMENTAL
-
-
-def test_a_given_snapshot_that_is_stored_already_is_nothing_due() -> None:
-    entries = chain(2)
-    local = [snapshot_of(item) for item in entries]
-    for force in (False, True):
-        result = plan(head(*entries), *local, wishes=given(local[0], force=force))
-        assert result.decision is Decision.SKIP
-        assert str(entries[0].backup_id) in result.reasons[0]
-
-
-def test_a_given_snapshot_must_be_read_only() -> None:
-    writable = subvolume(7, parent=SOURCE_UUID)
-    assert plan(None, writable, wishes=given(writable)).decision is Decision.REFUSE
-
-
-def test_a_given_snapshot_must_be_of_the_source() -> None:
-    for parent in (uid(60), None):
-        stranger = subvolume(7, parent=parent, readonly=True)
-        result = plan(head(), stranger, wishes=given(stranger))
-        assert result.decision is Decision.REFUSE
-        assert "is not a snapshot of data" in result.reasons[0]
-
-
-def test_a_snapshot_of_the_sources_predecessor_may_be_given() -> None:
-    before = subvolume(7, parent=uid(60), readonly=True)
-    result = plan(head(subvolume=uid(60)), before, wishes=given(before))
-    assert result.decision is Decision.FULL
-    origin = subvolume(8, readonly=True)
-    result = plan(None, origin, of=source(parent=origin.uuid), wishes=given(origin))
-    assert result.decision is Decision.FULL
-
-
-def test_a_given_snapshot_with_a_stored_stream_uuid_but_other_content_is_refused() -> None:
-    entries = chain(1)
-    edited = replace(snapshot_of(entries[0]), ctransid=500)
-    result = plan(head(*entries), edited, wishes=given(edited))
-    assert result.decision is Decision.REFUSE
-    assert "stream uuid" in result.reasons[0]
-
-
-def test_a_snapshot_that_inherited_the_sources_received_uuid_is_refused() -> None:
-    spoiled = replace(source(), received_uuid=uid(3))
-    heir = replace(subvolume(7, parent=SOURCE_UUID, readonly=True), received_uuid=uid(3))
-    assert plan(None, heir, of=spoiled, wishes=given(heir)).decision is Decision.REFUSE
-    earlier = subvolume(7, parent=SOURCE_UUID, readonly=True)
-    assert plan(None, earlier, of=spoiled, wishes=given(earlier)).decision is Decision.FULL
-
-
-def test_an_interrupted_upload_goes_on() -> None:
-    full, child = chain(2)
-    local = [snapshot_of(full), snapshot_of(child)]
-    result = plan(head(full), *local, journal=journal_of(child))
-    assert result.decision is Decision.RESUME
-    assert result.kind is Kind.INCREMENTAL
-    assert result.snapshot == local[1]
-    assert result.parent is not None
-    assert result.parent.local == local[0]
-    assert not result.discard_journal
-
-
-def test_an_interrupted_first_backup_goes_on() -> None:
-    first = entry(1)
-    result = plan(None, snapshot_of(first), journal=journal_of(first))
-    assert result.decision is Decision.RESUME
-    assert result.kind is Kind.FULL
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"ctransid": 1}, "was changed"),
-        ({"readonly": False}, "writable now"),
-        ({"uuid": uid(99)}, "is gone"),
-    ],
-)
-def test_an_upload_whose_snapshot_is_not_the_same_is_given_up(
-    change: dict[str, object], reason: str
-) -> None:
-    full, child = chain(2)
-    sent = replace(snapshot_of(child), **change)  # type: ignore[arg-type]
-    result = plan(head(full), snapshot_of(full), sent, journal=journal_of(child))
-    assert result.decision is Decision.INCREMENTAL
-    assert result.discard_journal
-    assert reason in result.reasons[0]
-
-
-def test_an_upload_whose_parent_no_longer_fits_is_given_up() -> None:
-    full, child = chain(2)
-    other = entry(5)
-    for stored, local in (
-        (head(other), snapshot_of(full)),
-        (head(full), replace(snapshot_of(full), ctransid=1)),
-        (None, snapshot_of(full)),
-    ):
-        result = plan(stored, local, snapshot_of(child), journal=journal_of(child))
-        assert result.discard_journal
-        assert "is not live" in result.reasons[0]
-
-
-@pytest.mark.parametrize(
-    ("wishes", "reason"),
-    [
-        (BackupWishes(restart=True), "--restart"),
-        (BackupWishes(full=True), "a full backup was asked for"),
-        (given(subvolume(7, parent=SOURCE_UUID, readonly=True)), "another snapshot"),
-    ],
-)
-def test_an_upload_that_is_not_wanted_any_more_is_given_up(
-    wishes: BackupWishes, reason: str
-) -> None:
-    full, child = chain(2)
-    local = [snapshot_of(full), snapshot_of(child)]
-    result = plan(head(full), *local, wishes=wishes, journal=journal_of(child))
-    assert result.discard_journal
-    assert reason in result.reasons[0]
-
-
-def test_an_upload_that_was_committed_after_all_is_given_up() -> None:
-    full, child = chain(2)
-    local = [snapshot_of(full), snapshot_of(child)]
-    unchanged = source(ctransid=child.snapshot_ctransid)
-    result = plan(head(full, child), *local, of=unchanged, journal=journal_of(child))
-    assert result.decision is Decision.SKIP
-    assert result.discard_journal
-    assert "it was committed" in result.reasons[0]
-
-
-def test_an_upload_for_another_source_is_given_up() -> None:
-    full, child = chain(2)
-    other = replace(journal_of(child), source_id=replace(SOURCE_ID, suffix="00000000"))
-    result = plan(head(full), snapshot_of(full), snapshot_of(child), journal=other)
-    assert "another source" in result.reasons[0]
-
-
-def test_an_upload_whose_chunks_another_host_may_have_removed_is_given_up() -> None:
-    full, child = chain(2)
-    local = [snapshot_of(full), snapshot_of(child)]
-    old = journal_of(child, touched=NOW - days(6.1))
-    assert "lay idle" in plan(head(full), *local, journal=old).reasons[0]
-    ahead = journal_of(child, touched=NOW + days(400))
-    assert plan(head(full), *local, journal=ahead).decision is Decision.RESUME
-
-
 def test_estimates_come_from_what_was_sent_before() -> None:
     full = entry(1, raw=9000)
     second_full = entry(2, raw=8000)
@@ -451,3 +242,23 @@ def test_estimates_come_from_what_was_sent_before() -> None:
     assert estimate_bytes(stored, Kind.INCREMENTAL) == 30
     assert estimate_bytes(None, Kind.FULL) is None
     assert estimate_bytes(head(full), Kind.INCREMENTAL) is None
+
+
+def test_a_plan_names_the_backup_whose_chain_it_relies_on() -> None:
+    entries = chain(2)
+    local = [snapshot_of(item) for item in entries]
+    assert plan(head(*entries), *local).relies_on == entries[1]
+    assert plan(head(*entries), *local, wishes=BackupWishes(full=True)).relies_on is None
+    unchanged = source(ctransid=local[1].ctransid)
+    assert plan(head(*entries), *local, of=unchanged).relies_on == entries[1]
+
+
+def test_a_chain_that_lost_something_makes_the_backup_full_whatever_was_planned() -> None:
+    entries = chain(2)
+    local = [snapshot_of(item) for item in entries]
+    for taken in (source(), source(ctransid=local[1].ctransid)):
+        facts = BackupFacts(taken, (taken, *local), head(*entries), {})
+        anew = plan_anew(facts, BackupWishes(), "a chunk is missing", NOW)
+        assert anew.decision is Decision.FULL
+        assert anew.parent is None
+        assert anew.reasons == ("full: a chunk is missing",)

@@ -293,3 +293,39 @@ def _run(jobs: list[Callable[[], None]]) -> None:
         thread.join(20)
         if thread.is_alive():
             pytest.fail("a worker hangs")
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_a_service_that_never_answered_is_told_of_at_its_first_failure_and_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made = opened(FakeTime())
+    assert made.is_open
+    assert told(caplog) == ["no usable answer: down; waiting up to 10 min 0 s for the service"]
+
+
+def test_a_service_that_answered_before_is_told_of_when_it_is_waited_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    time = FakeTime()
+    made = gate(time, GateSettings(threshold=3, patience_s=7200, first_patience_s=60))
+    made.answered(Pass.NORMAL)
+    made.failed(Pass.NORMAL, DOWN)
+    made.failed(Pass.NORMAL, DOWN)
+    assert told(caplog) == []
+    made.failed(Pass.NORMAL, DOWN)
+    assert told(caplog) == ["no usable answer: down; waiting up to 2 h 0 min for the service"]
+    time.now += 90
+    made.answered(Pass.PROBE)
+    assert told(caplog)[1:] == ["the service answers after 1 min 30 s"]
+    made.failed(Pass.NORMAL, DOWN)
+    assert len(told(caplog)) == 2
+
+
+def test_nothing_is_told_where_nothing_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    made = gate(FakeTime(), GateSettings(threshold=1, patience_s=0))
+    made.failed(Pass.NORMAL, DOWN)
+    assert told(caplog) == []

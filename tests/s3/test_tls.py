@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from btrfs_to_s3.errors import UnreachableError
+from btrfs_to_s3.errors import InterruptedRunError, UnreachableError
 from btrfs_to_s3.model.objects import Create, Role
+from btrfs_to_s3.stream.cancel import LinkedCancellation
 from tests.s3.fakes import sha
-from tests.s3.fault_proxy import FaultProxy
+from tests.s3.fault_proxy import FaultProxy, stall
+from tests.s3.objects import BODY, create
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,3 +76,17 @@ def test_https_to_a_plain_http_service_is_refused_at_once(moto: Place) -> None:
     ):
         store.check_access("repository.json")
     assert "http://" in (caught.value.hint or "")
+
+
+def test_a_request_that_hangs_on_tls_ends_within_seconds_of_its_cancellation(
+    moto: Place, tls_proxy: FaultProxy, certificate: Path
+) -> None:
+    cancel = LinkedCancellation()
+    with moto.store(endpoint_url=tls_proxy.url, ca_bundle=str(certificate)) as store:
+        create(store, "k", BODY)
+        tls_proxy.fail("GET", stall)
+        threading.Timer(0.2, cancel.set).start()
+        started = time.monotonic()
+        with pytest.raises(InterruptedRunError, match="did not answer"):
+            store.bound(cancel).get("k", offset=0, size_bytes=1)
+    assert time.monotonic() - started < 5

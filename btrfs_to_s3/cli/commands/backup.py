@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from btrfs_to_s3.cli import documents, text
-from btrfs_to_s3.cli.exit_codes import of_sources
+from btrfs_to_s3.cli.exit_codes import of_named, of_sources
 from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, TRANSFER, WRITING, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.config.settings import KEEP_LOCAL
@@ -100,11 +101,32 @@ def backup(  # noqa: PLR0913 - one argument for each option
         snapshot=None if snapshot is None else Path.cwd() / snapshot,
     )
     _require_one(sources, options)
+    run = _Run(sources, options, named_paths(sources, options, given=bool(paths)))
     if not dry_run:
-        return _back_up(session, config, sources, options)
+        return _back_up(session, config, run)
     with session.application(config, looking=True) as app:
         outcomes = look(app, sources, options, exists=prepare_to_look(app.services()))
-        return _result(session, app.store.url, outcomes, sources, dry_run=True)
+        return _result(session, app.store.url, outcomes, run, dry_run=True)
+
+
+COMMAND = backup
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What to back up and how; ``named`` are the paths that stand on the command line."""
+
+    sources: Sequence[SourceConfig]
+    options: BackupOptions
+    named: frozenset[Path]
+
+
+def named_paths(
+    sources: Sequence[SourceConfig], options: BackupOptions, *, given: bool
+) -> frozenset[Path]:
+    """The paths of the command line; ``given`` says that the sources' own stand there."""
+    named = [source.path for source in sources] if given else []
+    return frozenset(named if options.snapshot is None else [*named, options.snapshot])
 
 
 def look(
@@ -117,30 +139,32 @@ def look(
     )
 
 
-def _back_up(
-    session: Session, config: Config, sources: Sequence[SourceConfig], options: BackupOptions
-) -> Result:
+def _back_up(session: Session, config: Config, run: _Run) -> Result:
     with session.application(config) as app, app.lock():
-        prepare_to_write(app.services())
-        jobs = [app.job(source) for source in sources]
-        outcomes = run_sources(jobs, options, lambda: read_heads(app.services()))
-        remember_run(app.services(), outcomes)
-        return _result(session, app.store.url, outcomes, sources, dry_run=False)
+        services = app.services()
+        outcomes = run_sources(
+            [app.job(source) for source in run.sources],
+            run.options,
+            lambda: read_heads(services),
+            lambda: prepare_to_write(services),
+        )
+        remember_run(services, outcomes)
+        return _result(session, app.store.url, outcomes, run, dry_run=False)
 
 
 def _result(
     session: Session,
     url: str,
     outcomes: Sequence[SourceOutcome],
-    sources: Sequence[SourceConfig],
+    run: _Run,
     *,
     dry_run: bool,
 ) -> Result:
-    not_attempted = [source.label for source in sources[len(outcomes) :]]
-    failures = failures_of(session, outcomes)
+    not_attempted = [source.label for source in run.sources[len(outcomes) :]]
+    failures = failures_of(session, outcomes, run.named)
     if not_attempted and not failures:
         raise AssertionError("a run ended early without saying why")
-    failure = of_sources(failures, len(sources))
+    failure = of_sources(failures, len(run.sources))
     peak = None if dry_run else peak_memory_bytes()
     shown = list(failures.items())
     if failure is not None and len(failures) > 1:
@@ -157,10 +181,16 @@ def _result(
     )
 
 
-def failures_of(session: Session, outcomes: Sequence[SourceOutcome]) -> dict[str, Failure]:
-    """Why sources failed, or would, by label."""
+def failures_of(
+    session: Session, outcomes: Sequence[SourceOutcome], named: frozenset[Path]
+) -> dict[str, Failure]:
+    """Why sources failed, or would, by label; ``named`` are the command line's paths."""
     errors = ((outcome.label, _error_of(outcome)) for outcome in outcomes)
-    return {label: session.failure_of(error) for label, error in errors if error is not None}
+    return {
+        label: session.failure_of(of_named(error, named))
+        for label, error in errors
+        if error is not None
+    }
 
 
 def _error_of(outcome: SourceOutcome) -> BtrfsToS3Error | None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import click
 from click.shell_completion import get_completion_class
-from rich.text import Text
 
 from btrfs_to_s3.cli.options import Command
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.root import COMPLETE
 from btrfs_to_s3.errors import UsageError
 
-VARIABLE = "_BTRFS_TO_S3_COMPLETE"
-"""By which the shell asks for completions (click's protocol)."""
 _SHELLS = ("bash", "zsh", "fish")
 
 
@@ -27,5 +25,8 @@ def completion(context: click.Context, *, shell: str) -> Result:
     if maker is None:
         raise UsageError(f"there is no completion for {shell}")
     program = context.find_root().info_name or "btrfs-to-s3"
-    script = maker(context.find_root().command, {}, program, VARIABLE).source()
-    return Result({"shell": shell, "script": script}, [Text(script)])
+    script = maker(context.find_root().command, {}, program, COMPLETE).source()
+    return Result({"shell": shell, "script": script}, [script])
+
+
+COMMAND = completion

@@ -37,3 +37,6 @@ def list_(session: Session, *, source: str | None) -> Result:
             failure,
             damaged,
         )
+
+
+COMMAND = list_

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from btrfs_to_s3.cli import documents, prune_rendering, text
-from btrfs_to_s3.cli.commands.backup import failures_of, look
+from btrfs_to_s3.cli.commands.backup import failures_of, look, named_paths
 from btrfs_to_s3.cli.commands.prune import errors_of, wishes_for, wishes_of
 from btrfs_to_s3.cli.exit_codes import of_sources
 from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, WRITING, Command, takes
@@ -45,11 +45,13 @@ def plan(session: Session, *, paths: tuple[str, ...]) -> Result:
     sources = select_sources(config, paths, Path.cwd())
     with session.application(config, looking=True) as app:
         exists = prepare_to_look(app.services())
-        outcomes = look(app, sources, BackupOptions(), exists=exists)
+        options = BackupOptions()
+        outcomes = look(app, sources, options, exists=exists)
         prunes = pruning.RepositoryPlan((), None)
         if exists:
             prunes = _prunes(app, sources, outcomes, everything=not paths)
-        failures = failures_of(session, outcomes)
+        named = named_paths(sources, options, given=bool(paths))
+        failures = failures_of(session, outcomes, named)
         pruned = {
             name: session.failure_of(error) for name, error in errors_of(prunes, None).items()
         }
@@ -68,6 +70,9 @@ def plan(session: Session, *, paths: tuple[str, ...]) -> Result:
             failure,
             [*failures.items(), *others.items()],
         )
+
+
+COMMAND = plan
 
 
 def _prunes(

@@ -78,6 +78,9 @@ def prune(session: Session, *, source: str | None, dry_run: bool) -> Result:
         )
 
 
+COMMAND = prune
+
+
 def wishes_of(
     app: Application, config: Config, source: str | None
 ) -> tuple[operation.PruneWishes, tuple[str, ...]]:

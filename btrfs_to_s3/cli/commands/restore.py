@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from btrfs_to_s3.cli import documents, text
+from btrfs_to_s3.cli.exit_codes import of_named
 from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.errors import SourceError
 from btrfs_to_s3.host.resources import peak_memory_bytes
 from btrfs_to_s3.operations.compare import Thoroughness
 from btrfs_to_s3.operations.listing import find_backup
@@ -18,6 +20,8 @@ from btrfs_to_s3.operations.restore import Restore, RestoreJob
 
 if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session
+    from btrfs_to_s3.operations.services import Services
+    from btrfs_to_s3.ports import Volume
 
 _BY_LABEL = "\0"
 """What ``--writable`` without a name gives; no directory entry can be called so."""
@@ -84,7 +88,7 @@ def restore(
         head, entry = find_backup(services, source)
         name = head.source_id.label if writable == _BY_LABEL else writable
         job = RestoreJob(directory, name, keep_links, app.concurrency, Thoroughness(verify))
-        with services.btrfs.open(directory, writable=not dry_run) as volume:
+        with _opened(services, directory, writable=not dry_run) as volume:
             work = Restore(services, volume, job, head, entry)
             if dry_run:
                 planned = work.plan()
@@ -103,3 +107,14 @@ def restore(
             text.of_restore(result, counts, peak),
             summary=True,
         )
+
+
+COMMAND = restore
+
+
+def _opened(services: Services, directory: Path, *, writable: bool) -> Volume:
+    """The target's filesystem; a target that does not exist is a ``UsageError``."""
+    try:
+        return services.btrfs.open(directory, writable=writable)
+    except SourceError as error:
+        raise of_named(error, {directory}) from error

@@ -30,3 +30,6 @@ def show(session: Session, *, backup: str) -> Result:
         prepare_to_read(app.services())
         shown = show_backup(app.services(), backup)
         return Result(documents.of_shown(app.store.url, shown), text.of_shown(shown))
+
+
+COMMAND = show

@@ -53,7 +53,11 @@ def status(session: Session, *, max_age: str | None) -> Result:
             text.of_status(report),
             failure,
             failures,
+            summary=True,
         )
+
+
+COMMAND = status
 
 
 def _stale(report: StatusReport, limit: timedelta | None) -> Failure | None:

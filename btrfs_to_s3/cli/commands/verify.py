@@ -83,8 +83,11 @@ def verify(
             verify_rendering.text(report, counts, rebuilt),
             failure,
             [] if failure is None else [("", failure)],
-            summary=failure is None,
+            summary=True,
         )
+
+
+COMMAND = verify
 
 
 def _sources(services: Services, source: str | None) -> list[SourceId]:

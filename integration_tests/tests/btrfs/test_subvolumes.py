@@ -71,7 +71,7 @@ def test_a_name_that_is_not_utf_8_survives(
     found = volume.subvolume_at(path)
     assert os.fsencode(found.path) == b"@data/na\xffme\n"
     snapshot = volume.snapshot(found, os.fsdecode(b"sn\xfeap"))
-    assert volume.nested(volume.subvolume_at(data)) == [os.fsdecode(b"na\xffme\n")]
+    assert nested(volume, data) == [os.fsdecode(b"@data/na\xffme\n")]
     volume.delete(snapshot)
 
 
@@ -127,21 +127,25 @@ def test_a_snapshot_leaves_its_source_unchanged(volume: Volume, data: Path) -> N
     assert first.ctransid == second.ctransid == volume.subvolume_at(data).ctransid
 
 
-def test_nested_subvolumes_are_listed_relative_to_the_source(
+def nested(volume: Volume, path: Path) -> list[str]:
+    return [each.path for each in volume.nested(volume.subvolume_at(path))]
+
+
+def test_nested_subvolumes_are_those_inside_the_source(
     filesystem: LoopbackBtrfs, data: Path, volume: Volume
 ) -> None:
     (data / "dir").mkdir()
     filesystem.subvolume("@data/dir/one")
     filesystem.subvolume("@data/dir/one/two")
     filesystem.subvolume("@data-beside")
-    assert volume.nested(volume.subvolume_at(data)) == ["dir/one", "dir/one/two"]
+    assert nested(volume, data) == ["@data/dir/one", "@data/dir/one/two"]
 
 
 def test_our_own_snapshots_are_not_called_nested_in_the_top_level(
     filesystem: LoopbackBtrfs, data: Path, volume: Volume
 ) -> None:
     volume.snapshot(volume.subvolume_at(data), "s")
-    assert volume.nested(volume.subvolume_at(filesystem.mount_point)) == ["@data"]
+    assert nested(volume, filesystem.mount_point) == ["@data"]
 
 
 def test_a_source_is_recognised_through_a_subvol_mount_and_a_bind_mount(
