@@ -21,10 +21,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def chosen(script: Script) -> list[Step]:
     """The steps that the options ask for."""
-    same = ("--config", str(script.options.config), "--env", str(script.options.env))
 
-    def steps(*names: str, as_user: bool = False) -> list[Step]:
-        return [Step(name, same, as_user) for name in names]
+    def steps(*names: str, as_user: bool = False, alone: bool = False) -> list[Step]:
+        return [Step(name, as_user, alone) for name in names]
 
     ask = script.options
     begin = [*steps("setup_btrfs"), *steps("seed_data", as_user=True)]
@@ -37,11 +36,10 @@ def chosen(script: Script) -> list[Step]:
     walk += steps("run_interrupt", "run_resume", "run_lock_contention", "run_retention")
     walk += steps("verify_retention", as_user=True) + steps("run_cli_flags")
     walk += steps("verify_s3", "cleanup_s3_prefix", as_user=True) + end
-    walk.append(Step("run_smoke"))
-    walk += [Step("run_large"), Step("run_batch")] if ask.include_large else []
-    walk += [Step("run_restore_archive")] if ask.include_archive else []
-    walk += [Step("run_faults")] if ask.include_faults else []
-    return walk
+    walk += steps("run_smoke", alone=True)
+    walk += steps("run_large", "run_batch", alone=True) if ask.include_large else []
+    walk += steps("run_restore_archive", alone=True) if ask.include_archive else []
+    return walk + (steps("run_faults", alone=True) if ask.include_faults else [])
 
 
 def body(script: Script) -> None:

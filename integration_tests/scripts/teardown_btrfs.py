@@ -1,5 +1,7 @@
 """Remove the stage: exactly what set-up recorded, also after a crash or a second time."""
 
+from pathlib import Path
+
 import _environment  # noqa: F401
 
 from integration_tests.harness import devices
@@ -14,9 +16,11 @@ def body(script: Script) -> None:
     for resource, reason in report.failed:
         script.say(f"left: {resource.kind.value} {resource.name}: {reason}")
     script.check(not report.failed, "everything recorded is gone")
-    run_dir = script.settings.run_dir
-    below = [str(each.point) for each in devices.mounts() if each.point.is_relative_to(run_dir)]
-    script.check(not below, "nothing is mounted below the run directory", below)
+    points = {resource.name for resource in report.removed}
+    mounted = [str(each.point) for each in devices.mounts() if str(each.point) in points]
+    script.check(not mounted, "none of it is still mounted", mounted)
+    left = [name for name in points if name.startswith("/") and Path(name).exists()]
+    script.check(not left, "none of its files and folders is still there", left)
 
 
 if __name__ == "__main__":

@@ -22,11 +22,14 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One script with its options; `as_user`: as the user behind sudo, where there is one."""
+    """One script; `as_user`: as the user behind sudo, where there is one.
+
+    `alone`: with a configuration and a stage of its own.
+    """
 
     script: str
-    options: Sequence[str] = ()
     as_user: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,9 @@ def run_steps(script: Script, steps: Iterable[Step]) -> list[Outcome]:
     outcomes = []
     for step in steps:
         began, clock = time.time(), time.monotonic()
-        command = [sys.executable, str(SCRIPTS / f"{step.script}.py"), *step.options]
+        command = [sys.executable, str(SCRIPTS / f"{step.script}.py")]
+        command += ["--env", str(script.options.env)]
+        command += [] if step.alone else ["--config", str(script.options.config)]
         done = subprocess.run(as_invoker(command) if step.as_user else command, check=False)
         seconds = time.monotonic() - clock
         checks = _checks(script, step, began)
@@ -57,7 +62,7 @@ def show(outcomes: Sequence[Outcome]) -> None:
     """Print the table."""
     rows = [
         (
-            " ".join([each.step.script, *each.step.options]),
+            each.step.script,
             "pass" if each.exit_code == 0 else f"FAIL (exit {each.exit_code})",
             each.checks,
             f"{each.seconds:.1f}",

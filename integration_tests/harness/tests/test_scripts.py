@@ -27,16 +27,12 @@ if TYPE_CHECKING:
 
 LINES = 60
 NAMES = sorted(path.stem for path in SCRIPTS.glob("[a-z]*.py"))
-NOBODY = 65534
 
 
-def run(
-    name: str, *options: str, user: int = 0, **variables: str
-) -> subprocess.CompletedProcess[str]:
+def run(name: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, SCRIPTS / f"{name}.py", *options],
         env={**os.environ, **variables},
-        user=user,
         capture_output=True,
         text=True,
         check=False,
