@@ -18,6 +18,8 @@ from integration_tests.harness.scripting.steps import (
 from integration_tests.harness.seed import SeedSpec, seed_tree
 
 MANY = 5
+MEMORY_BYTES = 220 * 1024**2
+SLOWER_THAN_SEND = "30MB/s"
 
 
 def body(script: Script) -> None:
@@ -26,7 +28,9 @@ def body(script: Script) -> None:
         data, program = script.settings.data, script.program(stage)
         spec = SeedSpec(data.seed, data.files, data.size.bytes, data.large_files)
         seed_tree(stage.data, spec)
-        made = back_up(script, stage, program)
+        made = back_up(script, stage, program.with_settings(bandwidth_limit=SLOWER_THAN_SEND))
+        peak = script.figures["peak_memory_bytes"]
+        script.check(peak <= MEMORY_BYTES, "memory stays bounded on a slow line", peak)
         script.check(made["chunk_count"] >= MANY, f"at least {MANY} chunks", made["chunk_count"])
         with stored(script, stage) as repository:
             parts = [

@@ -9,7 +9,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from integration_tests.harness.scripting.settings import COMMAND_VARIABLE
 from integration_tests.harness.services.paths import REPOSITORY
+from integration_tests.harness.state import STATE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +70,7 @@ class Program:
         """Start it, to be finished by the caller; `finished` turns its end into a Run."""
         return subprocess.Popen(
             [*self.command, *(["--json"] if as_json else []), *arguments],
-            env={**os.environ, **self.environment, "PYTHONPATH": _python_path()},
+            env={**_inherited(), **self.environment, "PYTHONPATH": _python_path()},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -103,6 +105,12 @@ def _document(out: str) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _inherited() -> dict[str, str]:
+    """Our environment without what is the harness's own business."""
+    ours = {COMMAND_VARIABLE, STATE_VARIABLE}
+    return {name: value for name, value in os.environ.items() if name not in ours}
 
 
 def _python_path() -> str:

@@ -40,6 +40,7 @@ PASSED: Final = 0
 FAILED: Final = 1
 UNUSABLE: Final = 2
 NOT_PERMITTED: Final = 3
+_TAIL_LINES: Final = 20
 
 
 class ScriptFailedError(Exception):
@@ -115,7 +116,9 @@ def run_script(
         options(parser)
     chosen = parser.parse_args()
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A shell starts its background jobs with SIGINT ignored, and children would inherit that.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         settings = load(chosen.config, chosen.env)
         if needs_root:
@@ -175,9 +178,19 @@ def _run(
     for path in (run_directory(), settings.run_dir, settings.logs_dir, settings.results_dir):
         give_one(path)
     give_back(logs, result)
+    if not passed:
+        _show_tail(logs)
     if error:
         print(f"{name}: {error}", file=sys.stderr)
     count = sum(check.passed for check in script.checks)
     verdict = "PASS" if passed else "FAIL"
     print(f"{verdict} {name}: {count}/{len(script.checks)} checks, {seconds:.1f} s; {result}")
     return PASSED if passed else FAILED
+
+
+def _show_tail(logs: Path) -> None:
+    """The end of what the program said last."""
+    written = sorted(logs.glob("*.log"), key=lambda path: path.stat().st_mtime_ns)
+    if written:
+        lines = written[-1].read_text(encoding="utf-8", errors="replace").splitlines()
+        print(f"--- the end of {written[-1]}", *lines[-_TAIL_LINES:], "---", sep="\n")

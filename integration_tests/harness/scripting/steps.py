@@ -45,6 +45,7 @@ def back_up(script: Script, stage: Stage, program: Program, *options: str) -> Ma
     listed = program.run("list")
     ids = [each["backup_id"] for source in listed.document["sources"] for each in source["backups"]]
     script.check(made["backup_id"] in ids, "the backup is listed", ids)
+    script.figures["peak_memory_bytes"] = run.document["peak_memory_bytes"]
     script.figures |= {
         name: made[name]
         for name in ("kind", "raw_size_bytes", "stored_size_bytes", "chunk_count", "duration_s")
