@@ -6,7 +6,7 @@ was committed in between is no orphan.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from btrfs_to_s3.plan.orphans import (
     Part,
     Survey,
     plan_orphans,
+    probing_uploads,
     surplus_chunks,
     survey,
 )
@@ -132,6 +133,10 @@ def plan_orphan_removal(
         orphan_age=wishes.orphan_age,
     )
     planned = plan_orphans(Survey(groups, seen.chunk_counts), rules)
+    if wishes.sources is None:
+        # ``repository.json`` itself is never uploaded in parts.
+        probes = probing_uploads(store.list_uploads(keys.REPOSITORY), rules)
+        planned = replace(planned, abort=(*planned.abort, *probes))
     surplus = [
         orphan
         for owner in planned.examine

@@ -174,6 +174,17 @@ def plan_orphans(surveyed: Survey, rules: OrphanRules) -> OrphanPlan:
     )
 
 
+def probing_uploads(
+    uploads: Iterable[UnfinishedUpload], rules: OrphanRules
+) -> tuple[LostUpload, ...]:
+    """Which of the uploads that only tried what the service checks were left by a killed run."""
+    return tuple(
+        LostUpload(upload, "a run was killed while it tried the service with it")
+        for upload in uploads
+        if _is_old(upload.started, rules)
+    )
+
+
 def surplus_chunks(
     objects: Iterable[OwnedObject], index_keys: Collection[str], rules: OrphanRules
 ) -> tuple[Orphan, ...]:

@@ -233,6 +233,20 @@ def test_a_failure_among_orphans_is_told(committed: SyntheticRepository) -> None
     assert [str(error) for error in result.errors] == ["the connection is gone"]
 
 
+def test_an_old_upload_that_only_tried_the_service_is_aborted(
+    committed: SyntheticRepository,
+) -> None:
+    committed.store.create_upload(keys.REPOSITORY, Role.METADATA)
+    view = committed.through(UploadsBegan(committed.store, committed.clock.now))
+    wishes = PruneWishes((), WEEK, whole_repository=True)
+    for age, aborted in ((YOUNG, 0), (OLD - YOUNG, 1)):
+        view.clock.now += age
+        done = prune.execute(view.services, prune.plan(view.services, wishes))
+        assert done.orphans.uploads == aborted
+    assert list(committed.store.list_uploads("")) == []
+    assert_sound(committed)
+
+
 class UploadsBegan(Delegate):
     """Says when multipart uploads began: moto gives each the same moment in 2010."""
 
