@@ -71,6 +71,7 @@ missing_packages() {
     command -v losetup >/dev/null || echo mount
     command -v strace >/dev/null || echo strace
     command -v sudo >/dev/null || echo sudo
+    command -v nft >/dev/null || echo nftables
     command -v useradd >/dev/null || echo passwd
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
 }

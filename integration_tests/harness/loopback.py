@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from integration_tests.harness import devices
-from integration_tests.harness.state import RUN_DIRECTORY, Kind, Resource, StateFile
+from integration_tests.harness.services.paths import run_directory
+from integration_tests.harness.state import Kind, Resource, StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,7 +61,7 @@ class LoopbackBtrfs:
     two directories made here, whatever state a failed or interrupted `create` left.
 
     `parent` is where a new directory for image and mount point is made (default
-    `integration_tests/run`); `options` are mount options such as `compress=zstd`;
+    run directory); `options` are mount options such as `compress=zstd`;
     `size_bytes` is the apparent size of the sparse image, at least MINIMUM_SIZE_BYTES.
     """
 
@@ -74,7 +75,7 @@ class LoopbackBtrfs:
     ) -> None:
         if size_bytes < MINIMUM_SIZE_BYTES:
             raise ValueError(f"{size_bytes} bytes: mkfs.btrfs needs {MINIMUM_SIZE_BYTES}")
-        self.directory = (parent or RUN_DIRECTORY).absolute() / f"btrfs-{secrets.token_hex(6)}"
+        self.directory = (parent or run_directory()).absolute() / f"btrfs-{secrets.token_hex(6)}"
         self.image = self.directory / "image"
         self.mount_point = self.directory / "mnt"
         self.size_bytes = size_bytes

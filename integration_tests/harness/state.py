@@ -19,13 +19,13 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from integration_tests.harness import devices
+from integration_tests.harness import devices, namespaces
+from integration_tests.harness.services.paths import run_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-RUN_DIRECTORY = Path(__file__).resolve().parent.parent / "run"
-STATE_VARIABLE = "BTRFS_TO_S3_HARNESS_STATE"
+STATE_VARIABLE = "HARNESS_STATE"
 _KILL_TIMEOUT_MS = 10_000
 _INIT_PID = 1
 """The owner of what no process owns: it lives exactly until the next boot."""
@@ -39,6 +39,7 @@ class Kind(Enum):
     """What was made, in the order in which a sweep removes it."""
 
     PROCESS = "process"
+    NAMESPACE = "namespace"
     MOUNT = "mount"
     LOOP = "loop"
     FILE = "file"
@@ -73,6 +74,7 @@ class Resource:
     | kind | `name` | `detail` |
     | --- | --- | --- |
     | PROCESS | pid | start time in clock ticks |
+    | NAMESPACE | network namespace (its processes, links and rules go with it) | empty |
     | MOUNT | mount point | image behind it, or the source as mountinfo shows it |
     | LOOP | image file | empty |
     | FILE, DIRECTORY | path (a directory is removed only when empty) | empty |
@@ -96,13 +98,13 @@ class SweepReport:
 class StateFile:
     """The record of what the harness made; safe for parallel processes.
 
-    `path` defaults to the environment's BTRFS_TO_S3_HARNESS_STATE, else to
-    `integration_tests/run/state.json`. What is recorded with `keeps` belongs to no process: it is
+    `path` defaults to the environment's HARNESS_STATE, else to `state.json` in the
+    run directory (see `services.paths`). What is recorded with `keeps` belongs to no process: it is
     there until `sweep(kept=True)`, or a reboot.
     """
 
     def __init__(self, path: Path | None = None, *, keeps: bool = False) -> None:
-        chosen = path or os.environ.get(STATE_VARIABLE) or RUN_DIRECTORY / "state.json"
+        chosen = path or os.environ.get(STATE_VARIABLE) or run_directory() / "state.json"
         self.path = Path(chosen).absolute()
         self._owner_pid = _INIT_PID if keeps else None
 
@@ -219,6 +221,10 @@ def _remove_process(resource: Resource) -> None:
         os.close(descriptor)
 
 
+def _remove_namespace(resource: Resource) -> None:
+    namespaces.remove(resource.name)
+
+
 def _remove_mount(resource: Resource) -> None:
     point = Path(resource.name)
     image = Path(resource.detail)
@@ -244,6 +250,7 @@ def _remove_directory(resource: Resource) -> None:
 
 _REMOVERS: dict[Kind, Callable[[Resource], None]] = {
     Kind.PROCESS: _remove_process,
+    Kind.NAMESPACE: _remove_namespace,
     Kind.MOUNT: _remove_mount,
     Kind.LOOP: _remove_loop,
     Kind.FILE: _remove_file,

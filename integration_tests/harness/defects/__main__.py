@@ -70,7 +70,7 @@ def _tried(defect: Defect, work: Path) -> str:
     config.write_text(_CONFIG)
     command = ["env", f"PYTHONPATH={package.parent}", sys.executable, "-P", "-m", "btrfs_to_s3"]
     broken = {"BTRFS_TO_S3_CMD": json.dumps(command)}
-    variables = {"BTRFS_TO_S3_HARNESS_STATE": str(work / "state.json")}
+    variables = {"HARNESS_STATE": str(work / "state.json")}
     script, *options = defect.script
     try:
         for name in ("setup_btrfs", "seed_data", *defect.before):

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import boto3
 
-from integration_tests.harness.services import recorded
 from integration_tests.harness.services.paths import REPOSITORY, working_directory
 from integration_tests.harness.services.process import ServerProcess, reserve_port
 from integration_tests.harness.services.service import Placement, Service
@@ -23,6 +22,7 @@ from integration_tests.harness.services.service import Placement, Service
 NEVER = "inf"
 AT_ONCE = "0"
 THAW_MODEL = "s3::keyrestore"
+RECORDED = Path(__file__).with_name("recorded.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def moto_daemon(directory: Path, state: Path) -> Moto:
 def _moto(work: Path, port: int, where: Placement, *, recorded_in: Path | None = None) -> Moto:
     command = [sys.executable, "-m", "moto.server", "-H", where.host, "-p", str(port)]
     if recorded_in is not None:
-        command = [sys.executable, recorded.__file__, str(recorded_in), *command]
+        command = [sys.executable, str(RECORDED), str(recorded_in), *command]
     server = ServerProcess(
         command,
         log_path=work / "moto.log",

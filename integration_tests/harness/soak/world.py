@@ -16,7 +16,8 @@ from integration_tests.harness.faultproxy.proxy import fault_proxy
 from integration_tests.harness.loopback import LoopbackBtrfs
 from integration_tests.harness.seed import SeedSpec, seed_tree
 from integration_tests.harness.services.moto import moto_server
-from integration_tests.harness.state import RUN_DIRECTORY, sweep
+from integration_tests.harness.services.paths import run_directory
+from integration_tests.harness.state import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -149,7 +150,7 @@ def _place() -> Path:
     wanted = 2 * (_SOURCE_SIZE_BYTES + _TARGET_SIZE_BYTES)
     if os.access(_SHARED_MEMORY, os.W_OK) and shutil.disk_usage(_SHARED_MEMORY).free > wanted:
         return _SHARED_MEMORY
-    return RUN_DIRECTORY
+    return run_directory()
 
 
 def _live(head: Mapping[str, Any]) -> list[LiveBackup]:

@@ -148,7 +148,6 @@ def person(privileged: None) -> Iterator[Person]:  # noqa: ARG001
                 "PATH": "/usr/local/bin:/usr/bin:/bin",
                 "HOME": str(home),
                 "HARNESS_RUN_DIR": str(run_dir),
-                "BTRFS_TO_S3_HARNESS_STATE": str(run_dir / "state.json"),
                 "PYTHONDONTWRITEBYTECODE": "1",
             },
         )
@@ -219,7 +218,6 @@ def test_tear_down_removes_what_a_killed_set_up_left(
 ) -> None:
     variables = {
         "HARNESS_RUN_DIR": str(tmp_path),
-        "BTRFS_TO_S3_HARNESS_STATE": str(tmp_path / "state.json"),
     }
     with subprocess.Popen(
         [sys.executable, SCRIPTS / "setup_btrfs.py"],

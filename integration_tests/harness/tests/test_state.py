@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.harness import devices
+from integration_tests.harness import devices, namespaces
 from integration_tests.harness.loopback import LoopbackBtrfs
 from integration_tests.harness.state import Kind, ProcessIdentity, StateError, StateFile
 
@@ -24,14 +24,18 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 CRASHING_RUN = """
 import subprocess, sys
 from pathlib import Path
+from integration_tests.harness import namespaces
 from integration_tests.harness.loopback import LoopbackBtrfs
-from integration_tests.harness.state import StateFile
+from integration_tests.harness.state import Kind, StateFile
 
 state = StateFile(Path(sys.argv[1]) / "state.json")
 filesystem = LoopbackBtrfs(Path(sys.argv[1]), state=state)
 filesystem.create()
 child = subprocess.Popen(["sleep", "600"], cwd=filesystem.mount_point)
 state.add_process(child.pid)
+namespace = filesystem.directory.name
+state.add((Kind.NAMESPACE, namespace, ""))
+namespaces.create(namespace)
 print(child.pid, filesystem.image, flush=True)
 sys.stdin.read()
 """
@@ -83,15 +87,34 @@ def test_a_sweep_removes_all_that_a_killed_run_left(
 ) -> None:
     pid, image = crashed
     assert devices.loops_backed_by(image)
+    assert namespaces.exists(image.parent.name)
     report = state.sweep()
     assert report.failed == ()
     assert {resource.kind for resource in report.removed} == set(Kind)
     assert not image.parent.exists()
+    assert not namespaces.exists(image.parent.name)
     assert devices.loops_backed_by(image) == []
     assert all(image.parent not in mount.point.parents for mount in devices.mounts())
     with pytest.raises(ProcessLookupError):
         ProcessIdentity.of(pid)
     assert state.resources() == ()
+
+
+@pytest.mark.btrfs
+def test_a_namespace_goes_with_what_still_runs_inside(
+    state: StateFile, dead_owner: ProcessIdentity
+) -> None:
+    name = f"test-{os.getpid()}"
+    state.add((Kind.NAMESPACE, name, ""))
+    namespaces.create(name)
+    enter = ["nsenter", f"--net={namespaces.path_of(name)}", "--", "sleep", "600"]
+    with subprocess.Popen(enter) as inside:
+        while inside.pid not in namespaces.processes(name):
+            assert inside.poll() is None
+        rewrite_owner(state, dead_owner)
+        assert state.sweep().failed == ()
+        assert inside.wait(10) == -signal.SIGKILL
+    assert not namespaces.exists(name)
 
 
 @pytest.mark.btrfs
@@ -202,3 +225,15 @@ def rewrite_owner(state: StateFile, owner: ProcessIdentity) -> None:
     text = text.replace(f'"pid": {own.pid}', f'"pid": {owner.pid}')
     text = text.replace(f'"start_ticks": {own.start_ticks}', f'"start_ticks": {owner.start_ticks}')
     state.path.write_text(text)
+
+
+def test_what_is_kept_stays_until_it_is_asked_for(tmp_path: Path) -> None:
+    made = tmp_path / "kept"
+    made.write_text("x")
+    state = StateFile(tmp_path / "state.json", keeps=True)
+    state.add((Kind.FILE, made, ""))
+    assert state.sweep().removed == ()
+    assert made.exists()
+    report = state.sweep(kept=True)
+    assert [resource.name for resource in report.removed] == [str(made)]
+    assert (made.exists(), state.resources()) == (False, ())

@@ -1,0 +1,86 @@
+"""The categories of faults, and a table of how they went."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from integration_tests.harness.faults.cleanup import cleanup
+from integration_tests.harness.faults.damage import damage
+from integration_tests.harness.faults.links import rate_limit, timeouts
+from integration_tests.harness.faults.logs import logs
+from integration_tests.harness.faults.outages import gate_opens, gate_recovers
+from integration_tests.harness.faults.retries import exhausted, final, happy_path, transient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from integration_tests.harness.faults.ground import Check, Ground
+
+CATEGORIES: Final[Mapping[str, Callable[[Ground], None]]] = {
+    "happy-path": happy_path,
+    "transient": transient,
+    "exhaustion": exhausted,
+    "non-retriable": final,
+    "gate-opens": gate_opens,
+    "gate-recovers": gate_recovers,
+    "rate-limit": rate_limit,
+    "timeouts": timeouts,
+    "cleanup": cleanup,
+    "damaged-data": damage,
+    "logs": logs,
+}
+"""By name, in order; `logs` looks at the output of all before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one category went."""
+
+    name: str
+    passed: int
+    failed: int
+    seconds: float
+
+
+class Tally:
+    """Counts what goes through to another recorder of checks."""
+
+    def __init__(self, check: Check) -> None:
+        self.passed = 0
+        self.failed = 0
+        self._check = check
+
+    def __call__(self, passed: object, text: str, detail: object = "") -> bool:
+        """Count it, and pass it on."""
+        if self._check(passed, text, detail):
+            self.passed += 1
+            return True
+        self.failed += 1
+        return False
+
+
+def run_category(ground: Ground, name: str, body: Callable[[Ground], None]) -> Row:
+    """Run one; an exception in it is a failed check, and ends only this one."""
+    outer, started = ground.check, time.monotonic()
+    tally = Tally(outer)
+    ground.check = tally
+    try:
+        body(ground)
+    except Exception as error:  # noqa: BLE001 - the other categories have their turn
+        tally(passed=False, text=f"{name} runs to its end", detail=repr(error))
+        (ground.logs / f"{name}-traceback.log").write_text(traceback.format_exc())
+    finally:
+        ground.check = outer
+        ground.proxy.set_rules()
+    return Row(name, tally.passed, tally.failed, time.monotonic() - started)
+
+
+def table(rows: Iterable[Row]) -> Sequence[str]:
+    """One line for each category."""
+    return [
+        f"{'category':<16} {'passed':>6} {'failed':>6} {'seconds':>8}",
+        *(f"{row.name:<16} {row.passed:>6} {row.failed:>6} {row.seconds:>8.1f}" for row in rows),
+    ]
