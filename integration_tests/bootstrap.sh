@@ -8,6 +8,8 @@ usage: [sudo] integration_tests/bootstrap.sh COMMAND
 
   install            Debian packages, virtual environments, this project
   test [PYTEST...]   install, then linters, types, import rules and all tests (a choice with PYTEST...)
+  long               install, then every script, the whole crash matrix, a 5-minute soak and the
+                     defects that scripts must catch; about an hour
   demo [ARGS...]     install, then back up and restore a loopback Btrfs through an embedded S3
   bench ARGS...      install, then python -m integration_tests.bench ARGS
   run ARGS...        install, then python ARGS
@@ -214,10 +216,22 @@ run_tests() {
     return "$failed"
 }
 
+run_long() {
+    local scripts=integration_tests/scripts
+    step "every script" "$python" "$scripts/run_all.py" \
+        --include-large --include-archive --include-faults
+    step "the whole crash matrix" "$python" "$scripts/run_faults.py" --crash-matrix --all-points
+    step "soak" "$python" "$scripts/run_soak.py" --duration 5m --load wave
+    step "defects" "$python" -m integration_tests.harness.defects
+    printf '\n'
+    printf '%s\n' "${steps[@]}"
+    return "$failed"
+}
+
 command=${1:-help}
 [[ $# -eq 0 ]] || shift
 trap interrupted INT TERM HUP
-[[ $command =~ ^(install|test|demo|bench|run|shell)$ ]] && trap leave_nothing EXIT
+[[ $command =~ ^(install|test|long|demo|bench|run|shell)$ ]] && trap leave_nothing EXIT
 case $command in
 install)
     install swift rclone mitmproxy
@@ -226,6 +240,11 @@ install)
 test)
     install swift rclone mitmproxy
     run_tests "$@"
+    ;;
+long)
+    is_root || fail "this needs root; run: $(as_root long)"
+    install rclone mitmproxy
+    run_long
     ;;
 demo)
     is_root || fail "the demonstration makes a loopback Btrfs; run: $(as_root demo)"
