@@ -42,8 +42,9 @@ class Moment(Enum):
 
 
 def crash_matrix(ground: Ground, *, step: int = SHORT_FORM_STEP) -> None:
-    """All three rows, with every `step`-th point of each; 1 is the whole."""
+    """All rows, with every `step`-th point of each; 1 is the whole."""
     backup_row(ground, step)
+    increment_row(ground, step)
     prune_row(ground, step)
     restore_row(ground, step)
 
@@ -65,6 +66,28 @@ def backup_row(ground: Ground, step: int) -> None:
         ground.check(not problems, text, problems[:_SHOWN])
         case = cell
     case.check_restores("the row of backups")
+
+
+def increment_row(ground: Ground, step: int) -> None:
+    """Each increment of a chain is killed once; the chain before it stays, and grows by one."""
+    case = ground.case("crash-increment", size_bytes=2 * MIB)
+    case.check_done(case.backup(), "the full backup below")
+    case.grow(MIB // 2)
+    with ground.scripted() as traffic:
+        case.check_done(case.backup(**_ONE_BY_ONE), "an increment, to count its writes")
+        writes = _of(traffic, WRITES)
+    live = 2
+    for number, moment in _points(len(writes), step):
+        case.grow(MIB // 2)
+        text = f"increment killed {moment.name.lower()} {_named(number, writes)}"
+        killed = _killed(ground, case, case.arguments, WRITES, number, moment, _ONE_BY_ONE)
+        problems = [*killed, *_problems(case, at_least=live)]
+        run = case.backup(**_ONE_BY_ONE)
+        problems += [f"the rerun ends with {run.exit_code}: {run.err}"] if run.exit_code else []
+        live += 1
+        problems += [*_problems(case, at_least=live), *_left_open(case)]
+        ground.check(not problems, text, problems[:_SHOWN])
+    case.check_restores("the row of increments")
 
 
 def prune_row(ground: Ground, step: int) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
+from btrfs_to_s3.config.units import parse_size
 from integration_tests.harness import devices
 from integration_tests.harness.compare import compare_fully
 from integration_tests.harness.repository import StoredRepository
@@ -45,6 +46,10 @@ def back_up(script: Script, stage: Stage, program: Program, *options: str) -> Ma
     listed = program.run("list")
     ids = [each["backup_id"] for source in listed.document["sources"] for each in source["backups"]]
     script.check(made["backup_id"] in ids, "the backup is listed", ids)
+    if "BTRFS_TO_S3_CHUNK_SIZE" in program.environment:
+        chunk_bytes = parse_size(program.environment["BTRFS_TO_S3_CHUNK_SIZE"])
+        chunks = -(-made["raw_size_bytes"] // chunk_bytes)
+        script.check(made["chunk_count"] == chunks, f"in {chunks} chunks", made["chunk_count"])
     script.figures["peak_memory_bytes"] = run.document["peak_memory_bytes"]
     script.figures |= {
         name: made[name]
