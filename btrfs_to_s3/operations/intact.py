@@ -22,11 +22,20 @@ def read_intact(read: Callable[[], T]) -> T:
     TCP's checksum lets some damage through, memory on the way makes more. An object that is
     missing is not asked for again.
     """
-    for _ in range(READS - 1):
+    for left in reversed(range(READS)):
         try:
-            return read()
+            found = read()
         except MissingObjectError:
             raise
         except IntegrityError as error:
-            _log.warning("%s; it is read again, as it may be damaged on the way only", error)
-    return read()
+            if not left:
+                raise
+            _log.info("%s; it is read again", error)
+            continue
+        if left < READS - 1:
+            _log.warning(
+                "what arrived damaged is intact when read again: the network or this machine's "
+                "memory damages data"
+            )
+        return found
+    raise AssertionError("the last read returns or raises")

@@ -10,14 +10,31 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from btrfs_to_s3.host.signals import StopSignal
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 LONG_S = 30.0
 PROMPT_S = 2.0
 REPOSITORY_ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def listened_to() -> Iterator[None]:
+    """Tests may be started by nohup or as a background job, with a signal ignored."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        if before[number] is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
