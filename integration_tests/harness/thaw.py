@@ -6,9 +6,12 @@ Source: S3 API, RestoreObject and HeadObject (`x-amz-restore`).
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, cast
+
+from integration_tests.harness.scripting.steps import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +60,14 @@ class Thawing:
         """Whether everything can be read."""
         return self.states() == {Thaw.READABLE}
 
+    def are_older_than(self, seconds: float) -> bool:
+        """Whether every object was written longer ago; times of S3 are whole seconds."""
+        written = (
+            self.client.head_object(Bucket=self.bucket, Key=key)["LastModified"].timestamp()
+            for key in self.keys
+        )
+        return time.time() - max(written) > seconds + 1
+
     def request(self, days: int, tier: str) -> int:
         """Ask for every object that is frozen; how many were asked for."""
         frozen = [key for key in self.keys if self.state(key) is Thaw.FROZEN]
@@ -72,7 +83,14 @@ class Thawing:
 
 @contextlib.contextmanager
 def thawing(stage: Stage, settings: Settings) -> Iterator[Thawing]:
-    """All chunks that are stored now."""
+    """All chunks that are stored now, once they can be thawed.
+
+    moto takes the first steps of an object that is younger than a thaw takes for its end.
+    """
     keys = (f"{stage.prefix}/{key}" for key in stage.keys(settings) if key.startswith("chunks/"))
     with contextlib.closing(stage.service(settings).client(attempts=5)) as client:
-        yield Thawing(client, stage.bucket, tuple(keys))
+        thawing = Thawing(client, stage.bucket, tuple(keys))
+        if settings.is_embedded:
+            thaw_s = settings.archive.thaw.seconds
+            wait_until(lambda: thawing.are_older_than(thaw_s), settings.archive.timeout.seconds)
+        yield thawing
