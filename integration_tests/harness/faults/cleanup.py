@@ -72,10 +72,11 @@ def _stopped(ground: Ground, case: Case) -> None:
 
 
 def _send_killed(ground: Ground) -> None:
-    """More data than all buffers hold, so that send is still at work when a part hangs."""
-    case = ground.case("send", size_bytes=48 * MIB)
-    held = Rule(act=Act.DELAY, operation="UploadPart", path=CHUNKS, last=1, seconds=2)
-    with ground.scripted(held) as traffic, case.started(*case.arguments, **_LARGE) as started:
+    """More data than all buffers hold, so that send is still at work while all parts hang."""
+    case = ground.case("send", size_bytes=80 * MIB)
+    settings = {**_LARGE, "part_size": "5MiB"}
+    held = Rule(act=Act.DELAY, operation="UploadPart", path=CHUNKS, seconds=3)
+    with ground.scripted(held) as traffic, case.started(*case.arguments, **settings) as started:
         traffic.wait_for_hits()
         child = _btrfs(started, "send")
         ground.check(child is not None, "btrfs send is under way")
@@ -84,13 +85,14 @@ def _send_killed(ground: Ground) -> None:
             private = [name for name in environment if name.startswith(("AWS_", "BTRFS_TO_S3"))]
             ground.check(not private, "btrfs send gets no credentials", private)
             child.kill()
+        ground.proxy.set_rules()
         run = started.finish()
     case.check_exit(run, 3, "btrfs send killed")
     kind = run.document.get("error", {}).get("kind")
     ground.check(kind == "send", "btrfs send killed: it says so", kind)
     _check_nothing_left(ground, case, "btrfs send killed")
     case.check_visible(0, "btrfs send killed")
-    case.check_done(case.backup(**_LARGE), "btrfs send killed: the rerun")
+    case.check_done(case.backup(**settings), "btrfs send killed: the rerun")
     case.check_visible(1, "btrfs send killed: the rerun")
 
 
