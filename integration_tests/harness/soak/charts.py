@@ -17,6 +17,7 @@ _RIGHT: Final = 14
 _TOP: Final = 12
 _BOTTOM: Final = 34
 _POINTS: Final = 240
+_HALF_A_LABEL: Final = 24
 _TICKS: Final = 4
 _COLOURS: Final = 7
 _TIME_UNITS: Final = ((3600.0, "h", 3 * 3600.0), (60.0, "min", 150.0), (1.0, "s", 0.0))
@@ -97,7 +98,8 @@ def _grid(scale: _Scale) -> str:
     while at * seconds_per <= scale.seconds:
         x = scale.x(at * seconds_per)
         text = f"{_number(at)} {name}" if at else "0"
-        parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 10}" class="x">{text}</text>')
+        place = "x last" if x > _WIDTH - _RIGHT - _HALF_A_LABEL else "x"
+        parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 10}" class="{place}">{text}</text>')
         at += every
     return "".join(parts)
 

@@ -39,7 +39,7 @@ figure, .card { background: var(--card); border: 1px solid var(--edge); border-r
 .card { overflow-x: auto; } figcaption { font-weight: 600; }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--soft); font-size: 13px; }
-.x { text-anchor: middle; } .y { text-anchor: end; }
+.x { text-anchor: middle; } .last { text-anchor: end; } .y { text-anchor: end; }
 .grid { stroke: var(--edge); fill: none; } .band { fill: var(--band); }
 .line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 .line.s0 { stroke: var(--s0); } .line.s1 { stroke: var(--s1); } .line.s2 { stroke: var(--s2); }
