@@ -12,6 +12,10 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
 
 COMMAND_TIMEOUT_S = 120.0
 BUSY_PATIENCE_S = 3.0
@@ -56,11 +60,10 @@ def run(*arguments: str | Path) -> str:
 
 def mounts() -> list[Mount]:
     """Return every mount of this mount namespace, oldest first."""
-    return mounts_seen_by("self")
+    return _mounts_seen_by("self")
 
 
-def mounts_seen_by(process: str) -> list[Mount]:
-    """Return every mount that a process sees: a pid, or `self`; OSError when it has ended."""
+def _mounts_seen_by(process: str) -> list[Mount]:
     found = []
     text = Path(f"/proc/{process}/mountinfo").read_text(errors="surrogateescape")
     for line in text.splitlines():
@@ -153,24 +156,43 @@ def _forget_device(device: str) -> None:
         run("btrfs", "device", "scan", "--forget", device)
 
 
+def private_holders(points: Collection[Path]) -> list[int]:
+    """Processes, one for each mount namespace, that mounted elsewhere what we see at `points`.
+
+    Mere copies of our mounts, which every new namespace begins with, do not count.
+    """
+    sources = {mount.source for mount in mounts() if mount.point in points}
+    return [
+        int(process)
+        for process, seen in _other_namespaces()
+        if any(mount.source in sources and mount.point not in points for mount in seen)
+    ]
+
+
 def _unmount_in_other_namespaces(sources: set[str]) -> None:
     """Unmount in the mount namespaces of other processes, as far as they let us.
 
     A namespace with private propagation keeps a filesystem mounted, and its device busy, after it
     was unmounted here (mount_namespaces(7)).
     """
-    seen = {Path("/proc/self/ns/mnt").readlink()}
+    for process, seen in _other_namespaces():
+        with contextlib.suppress(OSError, DeviceError):
+            for mount in reversed(seen):
+                if mount.source in sources:
+                    enter = f"--mount=/proc/{process}/ns/mnt"
+                    run("nsenter", enter, "umount", "--no-canonicalize", mount.point)
+
+
+def _other_namespaces() -> Iterator[tuple[str, list[Mount]]]:
+    """Yield a process of each mount namespace but our own, and the mounts that it sees."""
+    known = {Path("/proc/self/ns/mnt").readlink()}
     for process in Path("/proc").glob("[0-9]*"):
         # A process may end at any moment, and its namespace with it.
-        with contextlib.suppress(OSError, DeviceError):
+        with contextlib.suppress(OSError):
             namespace = (process / "ns" / "mnt").readlink()
-            if namespace in seen:
-                continue
-            seen.add(namespace)
-            for mount in reversed(mounts_seen_by(process.name)):
-                if mount.source in sources:
-                    enter = f"--mount=/proc/{process.name}/ns/mnt"
-                    run("nsenter", enter, "umount", "--no-canonicalize", mount.point)
+            if namespace not in known:
+                known.add(namespace)
+                yield process.name, _mounts_seen_by(process.name)
 
 
 def _unescape(field: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
-from integration_tests.harness.scripting.steps import wait_until
+from integration_tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,10 +16,10 @@ from integration_tests.harness.scripting.steps import (
     back_up,
     require_same,
     restore,
-    wait_until,
 )
 from integration_tests.harness.seed import SeedSpec, seed_tree
 from integration_tests.harness.thaw import Thaw, thawing
+from integration_tests.harness.waiting import wait_until
 
 NOT_READABLE_YET = 6
 

@@ -19,6 +19,7 @@ from btrfs_to_s3.operations.run import BackupOptions, plan_sources, run_sources
 from btrfs_to_s3.plan.address import parse_address, resolve_source, select
 from btrfs_to_s3.stream.cancel import LinkedCancellation
 from btrfs_to_s3.wiring import Application
+from integration_tests.harness.repository import StoredRepository
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,14 +175,8 @@ class Machine:
         """Keys of the repository, relative to its prefix."""
         client = self.client()
         try:
-            pages = client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=f"prefix/{prefix}"
-            )
-            return [
-                entry["Key"].removeprefix("prefix/")
-                for page in pages
-                for entry in page.get("Contents", [])
-            ]
+            objects = StoredRepository(client, self.bucket, "prefix").objects
+            return [key for key in objects if key.startswith(prefix)]
         finally:
             client.close()
 

@@ -10,10 +10,11 @@ import psutil
 
 from integration_tests.harness import devices
 from integration_tests.harness.faultproxy.rules import Act, Rule, access_denied
-from integration_tests.harness.faults.ground import MIB, wait_until
+from integration_tests.harness.faults.ground import MIB
 from integration_tests.harness.faults.links import fill
 from integration_tests.harness.faults.retries import CHUNKS
 from integration_tests.harness.loopback import MINIMUM_SIZE_BYTES, LoopbackBtrfs
+from integration_tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,7 +180,7 @@ def _check_restore_left_nothing(ground: Ground, directory: Path, text: str) -> N
     whole = [entry for entry in directory.iterdir() if not _is_read_only(entry)]
     ground.check(not whole, f"{text}: nothing half received is left", whole)
     ground.check(not ground.processes(), f"{text}: no process is left", ground.processes())
-    ground.check(not ground.private_mounts(), f"{text}: no mount", ground.private_mounts())
+    ground.check(not ground.private_holders(), f"{text}: no mount", ground.private_holders())
 
 
 def _check_second_try(case: Case, directory: Path, text: str) -> None:
@@ -196,7 +197,7 @@ def _check_nothing_left(
     with contextlib.suppress(TimeoutError):
         wait_until(lambda: not ground.processes(), _STOPS_WITHIN_S)
     ground.check(not ground.processes(), f"{text}: no process is left", ground.processes())
-    ground.check(not ground.private_mounts(), f"{text}: no mount", ground.private_mounts())
+    ground.check(not ground.private_holders(), f"{text}: no mount", ground.private_holders())
     if not but_uploads:
         ground.check(not case.uploads(), f"{text}: no multipart upload", case.uploads())
     # Takes the lock, and finds nothing that may go.

@@ -11,7 +11,7 @@ import os
 import secrets
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from integration_tests.harness import devices, namespaces
 from integration_tests.harness.compare import compare_fully
@@ -21,17 +21,17 @@ from integration_tests.harness.network import NetworkPair
 from integration_tests.harness.repository import StoredRepository
 from integration_tests.harness.scripting.program import Program, Run
 from integration_tests.harness.services.moto import Moto, moto_server
+from integration_tests.harness.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from integration_tests.harness.faultproxy.rules import Rule
     from integration_tests.harness.services.service import Service
 
 MIB: Final = 1024**2
-PATIENCE_S: Final = 60.0
 SNAPSHOTS: Final = ".btrfs-to-s3"
 SETTINGS: Final = {
     "chunk_size": "1MiB",
@@ -42,7 +42,6 @@ SETTINGS: Final = {
     "connect_timeout": "1s",
     "read_timeout": "20s",
 }
-_POLL_S: Final = 0.02
 _SHOWN: Final = 3
 _TAIL: Final = 1200
 
@@ -130,12 +129,9 @@ class Ground:
         """What runs in the program's namespace: the program and all its children."""
         return namespaces.processes(self.network.client)
 
-    def private_mounts(self) -> list[str]:
-        """Where the filesystems are mounted besides their own mount points."""
-        own = {self.source.mount_point, self.target.mount_point}
-        images = {str(self.source.device), str(self.target.device)}
-        found = [mount for mount in devices.mounts() if mount.source in images]
-        return [str(mount.point) for mount in found if mount.point not in own]
+    def private_holders(self) -> list[int]:
+        """Processes that hold the filesystems in a mount namespace of their own."""
+        return devices.private_holders({self.source.mount_point, self.target.mount_point})
 
 
 @dataclass(slots=True)
@@ -313,15 +309,6 @@ class Started:
             if pipe is not None:
                 pipe.close()
         self.process.wait()
-
-
-def wait_until(condition: Callable[[], Any], patience_s: float = PATIENCE_S) -> None:
-    """Return once it holds; TimeoutError after `patience_s`."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing happened within {patience_s} s")
-        time.sleep(_POLL_S)
 
 
 @contextlib.contextmanager

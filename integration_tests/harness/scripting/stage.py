@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from integration_tests.harness import devices
 from integration_tests.harness.loopback import LoopbackBtrfs, why_unavailable
+from integration_tests.harness.repository import StoredRepository
 from integration_tests.harness.scripting.privilege import give_one, require_root
 from integration_tests.harness.services.moto import Moto, moto_daemon
 from integration_tests.harness.services.service import Service
@@ -96,14 +97,8 @@ class Stage:
     def keys(self, settings: Settings) -> dict[str, int]:
         """Every object of the repository, relative to its prefix, with its size in bytes."""
         with contextlib.closing(self.service(settings).client()) as client:
-            pages = client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=f"{self.prefix}/"
-            )
-            return {
-                entry["Key"].removeprefix(f"{self.prefix}/"): entry["Size"]
-                for page in pages
-                for entry in page.get("Contents", ())
-            }
+            objects = StoredRepository(client, self.bucket, self.prefix).objects
+            return {key: stored.size_bytes for key, stored in objects.items()}
 
 
 def find(settings: Settings) -> Stage:

@@ -6,18 +6,16 @@ import contextlib
 import os
 import secrets
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import psutil
-
 from btrfs_to_s3.config.units import parse_size
-from integration_tests.harness import devices
 from integration_tests.harness.compare import compare_fully
 from integration_tests.harness.repository import StoredRepository
+from integration_tests.harness.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
     from signal import Signals
 
     from mypy_boto3_s3 import S3Client
@@ -31,7 +29,6 @@ SNAPSHOTS: Final = ".btrfs-to-s3"
 SLOW: Final = "4MB/s"
 WRITABLE: Final = "again"
 """The name of the writable snapshot that run_restore.py leaves."""
-_PATIENCE_S: Final = 60.0
 _SHOWN: Final = 5
 _TAIL: Final = 1500
 
@@ -155,37 +152,11 @@ def interrupted(
         wait_until(lambda: _chunks(script, stage) > before or process.poll() is not None)
         script.require(process.poll() is None, "the backup is under way", process.returncode)
         process.send_signal(number)
-        out, err = process.communicate(timeout=_PATIENCE_S)
+        out, err = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
         process.wait()
     return program.finished(process, arguments, out, err, time.monotonic() - started)
-
-
-def wait_until(
-    condition: Callable[[], object], patience_s: float = _PATIENCE_S, poll_s: float = 0.05
-) -> None:
-    """Return once it holds; TimeoutError after `patience_s`."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing happened within {patience_s} s")
-        time.sleep(poll_s)
-
-
-def private_mounts(stage: Stage) -> list[int]:
-    """Processes that hold the stage's filesystems in a mount namespace of their own."""
-    ours = Path("/proc/self/ns/mnt").readlink()
-    points = {stage.source, stage.target}
-    devices_used = {each.source for each in devices.mounts() if each.point in points}
-    found = []
-    for process in psutil.pids():
-        with contextlib.suppress(OSError):
-            apart = Path(f"/proc/{process}/ns/mnt").readlink() != ours
-            seen = {each.source for each in devices.mounts_seen_by(str(process))}
-            if apart and devices_used & seen:
-                found.append(process)
-    return found
 
 
 def _chunks(script: Script, stage: Stage) -> int:

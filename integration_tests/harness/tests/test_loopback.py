@@ -206,3 +206,21 @@ def test_a_new_fsid_is_refused_where_it_would_lose_the_log(
 def test_a_size_that_mkfs_refuses_is_refused_first(tmp_path: Path, state: StateFile) -> None:
     with pytest.raises(ValueError, match="mkfs"):
         LoopbackBtrfs(tmp_path, size_bytes=MINIMUM_SIZE_BYTES - 1, state=state)
+
+
+def test_a_private_mount_is_seen_and_a_mere_copy_of_ours_is_not(
+    filesystem: LoopbackBtrfs,
+) -> None:
+    points = {filesystem.mount_point}
+    private = f"mount -o subvolid=5 {filesystem.device} /mnt && echo there && exec sleep 60"
+    for script, seen in (("echo there && exec sleep 60", False), (private, True)):
+        with subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", script], stdout=subprocess.PIPE
+        ) as holder:
+            try:
+                assert holder.stdout is not None
+                assert holder.stdout.readline() == b"there\n"
+                assert (holder.pid in devices.private_holders(points)) == seen
+            finally:
+                holder.kill()
+        assert holder.pid not in devices.private_holders(points)
