@@ -52,7 +52,7 @@ WRITING = (
     s.SNAPSHOT_DIRECTORY,
 )
 """How backups are made."""
-CHAINS = (s.FULL_EVERY, s.MAX_CHAIN)
+CHAINS = (s.STRATEGY, s.FULL, s.FULL_EVERY, s.MAX_CHAIN)
 """When a full backup is due."""
 
 

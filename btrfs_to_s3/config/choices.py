@@ -27,18 +27,3 @@ class SendProtocol(StrEnum):
     AUTO = "auto"
     V1 = "1"
     V2 = "2"
-
-
-ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""Classes whose objects must be thawed before they can be read (GLACIER_IR reads at once)."""
-
-AWS_CLASSES = ARCHIVE_CLASSES | {
-    "EXPRESS_ONEZONE",
-    "GLACIER_IR",
-    "INTELLIGENT_TIERING",
-    "ONEZONE_IA",
-    "REDUCED_REDUNDANCY",
-    "STANDARD",
-    "STANDARD_IA",
-}
-"""Storage classes of Amazon S3 (API reference, PutObject); other services name their own."""

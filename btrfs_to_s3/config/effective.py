@@ -73,6 +73,8 @@ class Config:
     connect_timeout: timedelta
     read_timeout: timedelta
     orphan_age: timedelta
+    prices: Path | None
+    thaw_poll: timedelta
     host: str | None
     state_dir: Path
     policy: SourcePolicy

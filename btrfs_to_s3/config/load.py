@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.config import settings as s
-from btrfs_to_s3.config.choices import AWS_CLASSES, ServerSideEncryption
+from btrfs_to_s3.config.choices import ServerSideEncryption
 from btrfs_to_s3.config.effective import Config, SourcePolicy
 from btrfs_to_s3.config.layers import (
     Layers,
@@ -21,6 +21,7 @@ from btrfs_to_s3.config.layers import (
 from btrfs_to_s3.config.sources import read_sources
 from btrfs_to_s3.errors import ConfigError
 from btrfs_to_s3.model.policy import ChainPolicy
+from btrfs_to_s3.model.storage_class import AWS_CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +86,8 @@ def load(
         connect_timeout=layers.get(s.CONNECT_TIMEOUT),
         read_timeout=layers.get(s.READ_TIMEOUT),
         orphan_age=layers.get(s.ORPHAN_AGE),
+        prices=layers.get(s.PRICES),
+        thaw_poll=layers.get(s.THAW_POLL),
         host=layers.get(s.HOST),
         state_dir=layers.get(s.STATE_DIR),
         policy=_policy(layers),
@@ -100,7 +103,12 @@ def _policy(layers: Layers) -> SourcePolicy:
         chunk_size_bytes=layers.get(s.CHUNK_SIZE),
         compression_level=layers.get(s.COMPRESSION_LEVEL),
         send_protocol=layers.get(s.SEND_PROTOCOL),
-        chain=ChainPolicy(layers.get(s.FULL_EVERY), layers.get(s.MAX_CHAIN)),
+        chain=ChainPolicy(
+            layers.get(s.FULL_EVERY),
+            layers.get(s.MAX_CHAIN),
+            layers.get(s.STRATEGY),
+            layers.get(s.FULL),
+        ),
         keep=layers.get(s.KEEP),
         keep_local=layers.get(s.KEEP_LOCAL),
         snapshot_directory=layers.get(s.SNAPSHOT_DIRECTORY),
@@ -164,6 +172,10 @@ def _check_together(layers: Layers) -> None:
     path = layers.get(s.CA_BUNDLE)
     if path is not None and not path.is_file():
         raise ConfigError(f"{bundle.origin}: found {path}; allowed: a file that exists")
+    prices = layers.effective(s.PRICES)
+    file = layers.get(s.PRICES)
+    if file is not None and not file.is_file():
+        raise ConfigError(f"{prices.origin}: found {file}; allowed: a file that exists")
     _check_class(layers, s.STORAGE_CLASS)
     _check_class(layers, s.METADATA_CLASS)
 

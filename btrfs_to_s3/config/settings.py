@@ -3,7 +3,8 @@
 A setting has one name: ``chunk_size`` in the file, ``--chunk-size`` on the command line,
 ``BTRFS_TO_S3_CHUNK_SIZE`` in the environment. A dotted name stands in a table of the file:
 ``send.protocol`` is ``protocol`` in ``[send]``, ``--send-protocol`` and
-``BTRFS_TO_S3_SEND_PROTOCOL``. Command-line options and the reference are made from ``SETTINGS``.
+``BTRFS_TO_S3_SEND_PROTOCOL``. ``full`` is ``--full-policy``, since ``--full`` asks for one full
+backup. Command-line options and the reference are made from ``SETTINGS``.
 """
 
 from __future__ import annotations
@@ -16,12 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from btrfs_to_s3.config.choices import (
-    ARCHIVE_CLASSES,
-    Addressing,
-    SendProtocol,
-    ServerSideEncryption,
-)
+from btrfs_to_s3.config.choices import Addressing, SendProtocol, ServerSideEncryption
 from btrfs_to_s3.config.keep import Keep
 from btrfs_to_s3.config.values import (
     AbsolutePath,
@@ -36,7 +32,8 @@ from btrfs_to_s3.config.values import (
     Text,
 )
 from btrfs_to_s3.model.identity import LABEL_PATTERN
-from btrfs_to_s3.model.policy import KeepPolicy
+from btrfs_to_s3.model.policy import FullBackups, KeepPolicy, Strategy
+from btrfs_to_s3.model.storage_class import ARCHIVE_CLASSES
 
 if TYPE_CHECKING:
     from btrfs_to_s3.config.values import ValueType
@@ -68,7 +65,8 @@ class Setting(Generic[T]):
     """One setting.
 
     ``default_note`` says in words what a default of None or of this machine means.
-    ``extra_environment`` holds further variables, which win over the regular one.
+    ``extra_environment`` holds further variables, which win over the regular one. ``other_name``
+    is what options and variables are called where the name itself means something else there.
     """
 
     name: str
@@ -79,11 +77,12 @@ class Setting(Generic[T]):
     per_source: bool = False
     default_note: str | None = None
     extra_environment: tuple[str, ...] = ()
+    other_name: str | None = None
 
     @property
     def parameter(self) -> str:
         """The name as a Python identifier, which click gives the option's value under."""
-        return self.name.replace(".", "_")
+        return (self.other_name or self.name).replace(".", "_")
 
     @property
     def option(self) -> str:
@@ -189,6 +188,21 @@ METADATA_CLASS = Setting(
     Topic.STORAGE,
     "The storage class of metadata (manifests, indexes, catalogs).",
 )
+PRICES = Setting(
+    "prices",
+    Maybe(AbsolutePath("the absolute path of a TOML file with prices", "FILE")),
+    None,
+    Topic.STORAGE,
+    "The price list that costs are reckoned with (docs/archive.md).",
+    default_note="Amazon S3's of us-east-1, as built in",
+)
+THAW_POLL = Setting(
+    "thaw_poll",
+    Duration(_SECOND, _DAY),
+    timedelta(minutes=10),
+    Topic.STORAGE,
+    "How often a run that waits for a thaw looks how far it is.",
+)
 PART_SIZE = Setting(
     "part_size",
     Size(5 * _MIB, 5 * _GIB),
@@ -270,6 +284,25 @@ SEND_PROTOCOL = Setting(
     "The send stream's version; auto is 2 where kernel and btrfs-progs both know it.",
     per_source=True,
 )
+STRATEGY = Setting(
+    "strategy",
+    Choice(Strategy),
+    Strategy.CHAIN,
+    Topic.CHAINS,
+    "What an incremental backup is built on: the last backup (chain), or the first one of its "
+    "day, month or year (tree), which keeps chains short and stores more.",
+    per_source=True,
+)
+FULL = Setting(
+    "full",
+    Choice(FullBackups),
+    FullBackups.POLICY,
+    Topic.CHAINS,
+    "Who asks for a full backup that is not necessary: full_every and max_chain alone (policy), "
+    "or also the planner where one makes storage and restores together cheaper (auto).",
+    per_source=True,
+    other_name="full_policy",
+)
 FULL_EVERY = Setting(
     "full_every",
     Maybe(Duration(timedelta(minutes=1), _CENTURY)),
@@ -347,6 +380,8 @@ SETTINGS: tuple[Setting[Any], ...] = (
     SSE_KMS_KEY_ID,
     STORAGE_CLASS,
     METADATA_CLASS,
+    PRICES,
+    THAW_POLL,
     PART_SIZE,
     CONCURRENCY,
     BANDWIDTH_LIMIT,
@@ -358,6 +393,8 @@ SETTINGS: tuple[Setting[Any], ...] = (
     COMPRESSION_LEVEL,
     COMPRESSION_THREADS,
     SEND_PROTOCOL,
+    STRATEGY,
+    FULL,
     FULL_EVERY,
     MAX_CHAIN,
     KEEP,

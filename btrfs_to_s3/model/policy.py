@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,9 +27,31 @@ class KeepPolicy:
         return not any((self.last, self.hourly, self.daily, self.weekly, self.monthly, self.yearly))
 
 
+class Strategy(StrEnum):
+    """On what an incremental backup is built.
+
+    ``CHAIN``: on the last backup. ``TREE``: a month's first on the year's first, a day's first on
+    the month's first, the others on the day's first, so that chains stay short.
+    """
+
+    CHAIN = "chain"
+    TREE = "tree"
+
+
+class FullBackups(StrEnum):
+    """What may ask for a full backup that is not necessary.
+
+    ``POLICY``: ``full_every`` and ``max_chain``. ``AUTO``: also the planner, where a new full one
+    makes storage, thaw and egress together cheaper.
+    """
+
+    POLICY = "policy"
+    AUTO = "auto"
+
+
 @dataclass(frozen=True, slots=True)
 class ChainPolicy:
-    """When a full backup is due although an incremental one would be possible.
+    """How chains grow, and when a full backup is due although an incremental one is possible.
 
     ``full_every`` None never asks for one by age; ``max_chain`` counts backups in a chain, the
     full one included.
@@ -36,3 +59,5 @@ class ChainPolicy:
 
     full_every: timedelta | None = None
     max_chain: int = 60
+    strategy: Strategy = Strategy.CHAIN
+    full: FullBackups = FullBackups.POLICY

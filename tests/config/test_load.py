@@ -13,6 +13,7 @@ from btrfs_to_s3.config.choices import SendProtocol, ServerSideEncryption
 from btrfs_to_s3.config.describe import as_toml
 from btrfs_to_s3.config.load import load
 from btrfs_to_s3.config.repository import RepositoryUrl
+from btrfs_to_s3.config.settings import SETTINGS
 from btrfs_to_s3.errors import ConfigError, ExitCode
 from btrfs_to_s3.model.policy import KeepPolicy
 from tests.config.test_settings import ABSENT, SAMPLES
@@ -235,8 +236,8 @@ def test_a_source_cannot_name_an_unknown_class_either(file: Path) -> None:
 def test_every_setting_can_be_given_in_each_of_its_places(tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.touch()
-    samples = SAMPLES | {"ca_bundle": str(bundle)}
-    command_line = {name.replace(".", "_"): text for name, text in samples.items()}
+    samples = SAMPLES | {"ca_bundle": str(bundle), "prices": str(bundle)}
+    command_line = {setting.parameter: samples[setting.name] for setting in SETTINGS}
     environ = {f"BTRFS_TO_S3_{name.upper()}": text for name, text in command_line.items()}
     by_command = load(None, environ={}, command_line=command_line, default_file=ABSENT)
     by_environment = load(None, environ=environ, command_line={}, default_file=ABSENT)

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from btrfs_to_s3.config.load import load
-from btrfs_to_s3.config.settings import CHUNK_SIZE, REPOSITORY, SEND_PROTOCOL, SETTINGS, Setting
+from btrfs_to_s3.config.settings import (
+    CHUNK_SIZE,
+    FULL,
+    REPOSITORY,
+    SEND_PROTOCOL,
+    SETTINGS,
+    Setting,
+)
 from btrfs_to_s3.errors import ConfigError
 
 ABSENT = Path("/nonexistent/config.toml")
@@ -25,6 +32,8 @@ SAMPLES = {
     "sse_kms_key_id": "alias/backup",
     "storage_class": "DEEP_ARCHIVE",
     "metadata_class": "STANDARD_IA",
+    "prices": "/dev/null/prices.toml",
+    "thaw_poll": "30s",
     "part_size": "32MiB",
     "concurrency": "7",
     "bandwidth_limit": "20MB/s",
@@ -36,6 +45,8 @@ SAMPLES = {
     "compression_level": "19",
     "compression_threads": "3",
     "send.protocol": "1",
+    "strategy": "tree",
+    "full": "auto",
     "full_every": "30d",
     "max_chain": "10",
     "keep": "last=3,daily=7",
@@ -62,6 +73,8 @@ def test_every_setting_has_one_name_in_its_three_spellings() -> None:
     assert CHUNK_SIZE.environment == ("BTRFS_TO_S3_CHUNK_SIZE",)
     assert SEND_PROTOCOL.option == "--send-protocol"
     assert SEND_PROTOCOL.environment == ("BTRFS_TO_S3_SEND_PROTOCOL",)
+    assert FULL.option == "--full-policy"
+    assert FULL.environment == ("BTRFS_TO_S3_FULL_POLICY",)
     assert REPOSITORY.environment == ("BTRFS_TO_S3_URL", "BTRFS_TO_S3_REPOSITORY")
 
 

@@ -13,7 +13,7 @@ from btrfs_to_s3.cli.commands.prune import errors_of, wishes_for, wishes_of
 from btrfs_to_s3.cli.exit_codes import of_sources
 from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, WRITING, Command, takes
 from btrfs_to_s3.cli.output import Result
-from btrfs_to_s3.config.settings import KEEP, ORPHAN_AGE
+from btrfs_to_s3.config.settings import KEEP, ORPHAN_AGE, PRICES
 from btrfs_to_s3.config.sources import select_sources
 from btrfs_to_s3.operations import prune as pruning
 from btrfs_to_s3.operations.prepare import prepare_to_look
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
-@takes(*REPOSITORY, *WRITING, *CHAINS, KEEP, ORPHAN_AGE)
+@takes(*REPOSITORY, *WRITING, *CHAINS, KEEP, ORPHAN_AGE, PRICES)
 @click.pass_obj
 def plan(session: Session, *, paths: tuple[str, ...]) -> Result:
     """Say what backup and prune would do now, and why.

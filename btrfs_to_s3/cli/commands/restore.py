@@ -11,6 +11,7 @@ from btrfs_to_s3.cli import documents, text
 from btrfs_to_s3.cli.exit_codes import of_named
 from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.config.settings import PRICES, THAW_POLL
 from btrfs_to_s3.errors import SourceError
 from btrfs_to_s3.host.resources import peak_memory_bytes
 from btrfs_to_s3.operations.compare import Thoroughness
@@ -62,7 +63,7 @@ _BY_LABEL = "\0"
     is_flag=True,
     help="Only say what would be received and why; write nothing. [default: do it]",
 )
-@takes(*REPOSITORY, *TRANSFER)
+@takes(*REPOSITORY, *TRANSFER, PRICES, THAW_POLL)
 @click.pass_obj
 def restore(
     session: Session,
