@@ -320,6 +320,12 @@ class LocalState(Protocol):
     def recall(self, kind: str, name: str) -> bytes | None:
         """A cached value, None when it was never kept or was deleted."""
 
+    def remembered(self, kind: str) -> Sequence[str]:
+        """Names of cached values of a kind."""
+
+    def siblings(self) -> Sequence[LocalState]:
+        """The state that this host keeps of every other repository it ever worked with."""
+
     def temporary(self) -> BinaryIO:
         """An unnamed file for metadata larger than memory should hold; gone when closed."""
 

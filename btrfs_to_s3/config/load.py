@@ -87,6 +87,7 @@ def load(
     known = tuple(each.name for each in every)
     stored = _stored_in(layers.sources, known, place, needed=given is None and bool(tables))
     every = tuple(_with_names(each, stored) for each in every) if tables else ()
+    every = tuple(replace(each, repositories=every) for each in every)
     if given is None:
         main = every[0] if len(every) == 1 else _with_names(top, stored)
     elif named or any(each.repository == _url(layers) for each in every):
@@ -96,7 +97,7 @@ def load(
         own = next((each for each in tables if each.name == name), None)
         main = replace(_with_names(_config(layers, own, chosen=True), stored), chosen=True)
     else:
-        main = replace(_config(layers, None), chosen=True)
+        main = replace(_config(layers, None), name=str(_url(layers)), chosen=True)
     return replace(main, repositories=every, warnings=unknown_variables(environ))
 
 

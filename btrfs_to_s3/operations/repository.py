@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from copy import copy
 from dataclasses import dataclass, replace
@@ -37,8 +38,9 @@ from btrfs_to_s3.operations.intact import read_intact
 from btrfs_to_s3.plan.rebuild import rebuild_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from datetime import datetime
+    from uuid import UUID
 
     from btrfs_to_s3.model.backup import Head, HeadEntry, Manifest, SourceRecord
     from btrfs_to_s3.model.identity import BackupId, SourceId
@@ -76,6 +78,20 @@ class _Opened:
     """What ``open`` or ``create`` read; one for all views of a repository."""
 
     repository: Repository | None = None
+
+
+def remembered_heads(state: LocalState, snapshots: Collection[UUID]) -> tuple[Head, ...]:
+    """The last heads seen here of a repository's sources that list one of these snapshots."""
+    found: list[Head] = []
+    wanted = [str(uuid).encode() for uuid in snapshots]
+    for name in state.remembered(_HEAD_CACHE):
+        _, _, data = (state.recall(_HEAD_CACHE, name) or b"").partition(b"\n")
+        if not any(uuid in data for uuid in wanted):
+            continue
+        # A damaged cache is no cache.
+        with contextlib.suppress(IntegrityError):
+            found.append(decode_head(data, f"the remembered head {name}"))
+    return tuple(found)
 
 
 class RepositoryAccess:
