@@ -13,6 +13,7 @@ from btrfs_to_s3.cli.lazily import lazily
 from btrfs_to_s3.cli.messages import Messages, Style, Verbosity
 from btrfs_to_s3.config.describe import as_toml
 from btrfs_to_s3.config.load import load
+from btrfs_to_s3.config.settings import CONNECTION, REPOSITORY
 from btrfs_to_s3.errors import InterruptedRunError, ReceiveError, SendError, UsageError
 from btrfs_to_s3.host.clock import utc_now
 
@@ -126,6 +127,21 @@ class Session:
         for warning in config.warnings:
             self.messages.warn(warning)
         return config
+
+    def config_of(self, repository: str) -> Config:
+        """The configuration of another repository, by its name or URL.
+
+        What leads to a repository on the command line leads to the first one, where the file
+        names several.
+        """
+        named = self.config().repositories
+        connection = {setting.parameter for setting in CONNECTION} if named else set()
+        rest = {name: text for name, text in self.settings.items() if name not in connection}
+        return load(
+            self.options.config,
+            environ=self.environ,
+            command_line={**rest, REPOSITORY.parameter: repository},
+        )
 
     def application(self, config: Config, *, looking: bool = False, shares: int = 1) -> Application:
         """The repository and this machine; ``looking`` writes nothing on this machine either.
