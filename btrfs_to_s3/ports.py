@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.objects import (
         Capabilities,
         Condition,
+        CopySource,
         DeleteFailure,
         DeleteTarget,
         ListedObject,
@@ -103,6 +104,32 @@ class ObjectStore(Protocol):
 
     def abort_upload(self, key: str, upload_id: str) -> None:
         """Give up an upload; one that is already gone is no error."""
+
+    def copy_source(self, key: str, etag: str, version_id: str | None) -> CopySource:
+        """How another store names this object to copy it inside the service."""
+
+    def copies_from(self, source: CopySource) -> bool:
+        """Whether both are on one service, so that it is worth trying to copy inside it."""
+
+    def copy(self, key: str, source: CopySource, role: Role) -> ObjectState:
+        """Have the service copy a whole object (≤ 5 GiB) to a new key; what is there then.
+
+        ``RepositoryError`` or ``MissingObjectError`` where it will not, for want of a right or
+        because the object is not the one with that ETag; ``NotReadableYetError``.
+        """
+
+    def copy_part(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        source: CopySource,
+        *,
+        offset: int,
+        size_bytes: int,
+        sha256: bytes,
+    ) -> UploadedPart:
+        """Have the service copy a range into a part; completing the upload checks ``sha256``."""
 
     def get(
         self, key: str, *, offset: int, size_bytes: int, version_id: str | None = None
@@ -319,6 +346,12 @@ class LocalState(Protocol):
 
     def recall(self, kind: str, name: str) -> bytes | None:
         """A cached value, None when it was never kept or was deleted."""
+
+    def remembered(self, kind: str) -> Sequence[str]:
+        """Names of cached values of a kind."""
+
+    def siblings(self) -> Sequence[LocalState]:
+        """The state that this host keeps of every other repository it ever worked with."""
 
     def temporary(self) -> BinaryIO:
         """An unnamed file for metadata larger than memory should hold; gone when closed."""

@@ -52,6 +52,7 @@ class Application:
     """One repository and this machine, for one command. A context manager.
 
     ``looking`` is for commands that only say what would be done: not even a cache is written.
+    ``shares`` is how many of them share this machine's memory.
     """
 
     def __init__(
@@ -62,14 +63,15 @@ class Application:
         reporter: Reporter,
         *,
         looking: bool = False,
+        shares: int = 1,
     ) -> None:
         self.config = config
+        self._shares = shares
         self._cancel = cancel
         self._reporter = reporter
-        url = config.required_repository()
         root = state_root(config.state_dir, environ)
-        state = _UnchangedState if looking else LocalStateDirectory
-        self.state = state(root, repository_key(str(url), config.endpoint_url), reporter.warn)
+        self._root, self._state_kind = root, _UnchangedState if looking else LocalStateDirectory
+        self.state = self._state_of(config)
         self.host = Host(host_id(root), host_name(config.host), f"pid {os.getpid()}")
         self.concurrency = self._affordable_concurrency()
         known = self.state.recall(*_CAPABILITIES)
@@ -136,14 +138,25 @@ class Application:
             policy.chain,
             self.services(policy),
             policy.keep_local,
+            {
+                each.name: self._state_of(each)
+                for each in self.config.repositories
+                if each.name != self.config.name
+                and any(own.path == source.path and each.stores(own) for own in each.sources)
+            },
         )
+
+    def _state_of(self, config: Config) -> LocalStateDirectory:
+        """What this machine keeps of a repository."""
+        key = repository_key(str(config.required_repository()), config.endpoint_url)
+        return self._state_kind(self._root, key, self._reporter.warn)
 
     def _affordable_concurrency(self) -> int:
         affordable = affordable_concurrency(
             self.config.concurrency,
             self.config.part_size_bytes,
             _CONSTANT_BYTES,
-            available_memory_bytes(),
+            available_memory_bytes() // self._shares,
         )
         if affordable.reason is not None:
             self._reporter.warn(affordable.reason)

@@ -105,6 +105,28 @@ def of_sources(failures: Mapping[str, Failure], total: int) -> Failure | None:
     )
 
 
+def of_repositories(failures: Mapping[str, Failure], total: int) -> Failure | None:
+    """The failure of a run over ``total`` repositories; ``failures`` by name, in order.
+
+    A signal decides, then a repository that cannot be used, whatever became of the others.
+    """
+    if not failures:
+        return None
+    codes = [failure.code for failure in failures.values()]
+    ends = [code for code in (ExitCode.INTERRUPTED, ExitCode.REPOSITORY) if code in codes]
+    code = ends[0] if ends else _code(codes)
+    if len(failures) == 1:
+        ((name, only),) = failures.items()
+        return Failure(code, only.kind, f"{name}: {only.message}", only.hint, only.context)
+    return Failure(
+        code,
+        "repositories_failed",
+        f"{len(failures)} of {total} repositories failed: {', '.join(failures)}",
+        None,
+        {"names": list(failures)},
+    )
+
+
 def _code(codes: Sequence[ExitCode]) -> ExitCode:
     if codes[-1] in _ENDS_A_RUN:
         return codes[-1]

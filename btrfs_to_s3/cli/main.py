@@ -94,10 +94,9 @@ def _finish(session: Session, result: Result) -> int:
 
 def _print(session: Session, result: Result) -> None:
     if session.options.json:
-        document = result.document
-        write_json(session.stdout, document() if callable(document) else document)
+        write_json(session.stdout, result.made_document())
     elif not (result.summary and session.options.quiet):
-        write_text(session.stdout, result.text() if callable(result.text) else result.text)
+        write_text(session.stdout, result.made_text())
 
 
 def _messages(session: Session) -> Messages:

@@ -44,6 +44,14 @@ class Result:
     failures: Sequence[tuple[str, Failure]] = field(default=())
     summary: bool = False
 
+    def made_document(self) -> Document:
+        """The document, made now if it was not before."""
+        return self.document() if callable(self.document) else self.document
+
+    def made_text(self) -> Sequence[RenderableType]:
+        """The text, likewise."""
+        return self.text() if callable(self.text) else self.text
+
 
 def write_json(stream: TextIO, document: Document) -> None:
     """One document, its keys in the order given, ending in a newline."""

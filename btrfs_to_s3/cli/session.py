@@ -13,6 +13,7 @@ from btrfs_to_s3.cli.lazily import lazily
 from btrfs_to_s3.cli.messages import Messages, Style, Verbosity
 from btrfs_to_s3.config.describe import as_toml
 from btrfs_to_s3.config.load import load
+from btrfs_to_s3.config.settings import CONNECTION, REPOSITORY
 from btrfs_to_s3.errors import InterruptedRunError, ReceiveError, SendError, UsageError
 from btrfs_to_s3.host.clock import utc_now
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.config.effective import Config
     from btrfs_to_s3.errors import BtrfsToS3Error
     from btrfs_to_s3.host.signals import StopSignal
+    from btrfs_to_s3.ports import Reporter
     from btrfs_to_s3.wiring import Application
 
 _log = logging.getLogger(__name__)
@@ -48,6 +50,38 @@ class GlobalOptions:
         if self.verbose:
             return Verbosity.VERBOSE
         return Verbosity.QUIET if self.quiet else Verbosity.NORMAL
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Implements ``ports.Reporter``: what is told begins with the name of the repository."""
+
+    reporter: Reporter
+    name: str
+
+    def begin(self, subject: str, activity: str, expected_bytes: int | None) -> None:
+        """A piece of work starts."""
+        self.reporter.begin(subject, activity, expected_bytes)
+
+    def advance(self, raw_bytes: int, stored_bytes: int, chunks: int) -> None:
+        """So much more is done."""
+        self.reporter.advance(raw_bytes, stored_bytes, chunks)
+
+    def activity(self, text: str) -> None:
+        """What is happening now."""
+        self.reporter.activity(text)
+
+    def note(self, text: str) -> None:
+        """Something a person may want to know."""
+        self.reporter.note(f"{self.name}: {text}")
+
+    def warn(self, text: str) -> None:
+        """Something a person should act on."""
+        self.reporter.warn(f"{self.name}: {text}")
+
+    def end(self) -> None:
+        """The piece of work is over."""
+        self.reporter.end()
 
 
 @dataclass
@@ -94,7 +128,31 @@ class Session:
             self.messages.warn(warning)
         return config
 
-    def application(self, config: Config, *, looking: bool = False) -> Application:
-        """The repository and this machine; ``looking`` writes nothing on this machine either."""
+    def config_of(self, repository: str) -> Config:
+        """The configuration of another repository, by its name or URL.
+
+        What leads to a repository on the command line leads to the first one, where the file
+        names several.
+        """
+        named = self.config().repositories
+        connection = {setting.parameter for setting in CONNECTION} if named else set()
+        rest = {name: text for name, text in self.settings.items() if name not in connection}
+        return load(
+            self.options.config,
+            environ=self.environ,
+            command_line={**rest, REPOSITORY.parameter: repository},
+        )
+
+    def application(self, config: Config, *, looking: bool = False, shares: int = 1) -> Application:
+        """The repository and this machine; ``looking`` writes nothing on this machine either.
+
+        ``shares`` is how many are open side by side. What is told of one of several repositories
+        begins with its name.
+        """
         application: type[Application] = lazily("btrfs_to_s3.wiring:Application")
-        return application(config, self.environ, self.stop, self.reporter, looking=looking)
+        reporter: Reporter = self.reporter
+        if len(config.repositories) > 1 and not config.chosen:
+            reporter = Labelled(reporter, config.name)
+        return application(
+            config, self.environ, self.stop, reporter, looking=looking, shares=shares
+        )

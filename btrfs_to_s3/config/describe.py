@@ -16,12 +16,19 @@ if TYPE_CHECKING:
 def as_toml(config: Config) -> str:
     """A configuration file that gives this configuration again; origins are comments."""
     blocks = [_lines(config.effective, "")]
-    blocks += [_source(source) for source in config.sources]
+    blocks += [_repository(each) for each in config.repositories if each.own]
+    blocks += [_source(source, several=bool(config.repositories)) for source in config.sources]
     return "\n".join(blocks)
 
 
-def _source(source: SourceConfig) -> str:
-    own = toml.dumps({"path": str(source.path), "label": source.label})
+def _repository(config: Config) -> str:
+    own = toml.dumps({"name": config.name})
+    return f"[[repositories]]\n{own}{_lines(config.own, 'repositories.')}"
+
+
+def _source(source: SourceConfig, *, several: bool) -> str:
+    named = {"repositories": list(source.repositories)} if several else {}
+    own = toml.dumps({"path": str(source.path), "label": source.label, **named})
     return f"[[sources]]\n{own}{_lines(source.overrides, 'sources.')}"
 
 

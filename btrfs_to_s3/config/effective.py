@@ -9,6 +9,7 @@ from btrfs_to_s3.config.settings import REPOSITORY
 from btrfs_to_s3.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
     from pathlib import Path
 
@@ -36,22 +37,29 @@ class SourcePolicy:
 class SourceConfig:
     """One subvolume to back up: its absolute path, its label, its policy.
 
-    ``overrides`` are the settings that its own table decides.
+    ``overrides`` are the settings that its own table decides. ``repositories`` are the names of
+    those it is stored in; empty for the one at hand.
     """
 
     path: Path
     label: str
     policy: SourcePolicy
     overrides: tuple[Effective, ...] = ()
+    repositories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All settings. What is None has no value here: boto3 or the machine decides it.
+    """All settings, for one repository. What is None has no value: boto3 or the machine decides.
 
     ``policy`` holds for sources that the file does not name. ``file`` is the file that was read,
     None without one. ``effective`` has every setting's value and origin, in the table's order;
     ``warnings`` are sentences for a person.
+
+    ``name`` is the repository's; ``own`` what its own table decides. ``sources`` are all of the
+    file, with the policies they have in this repository; ``stores`` says which go there.
+    ``repositories`` are all that the file names, each as such a ``Config``, where it has
+    ``[[repositories]]``; ``chosen`` says that the command line named this one.
     """
 
     file: Path | None
@@ -81,9 +89,36 @@ class Config:
     sources: tuple[SourceConfig, ...]
     effective: tuple[Effective, ...]
     warnings: tuple[str, ...]
+    name: str = "default"
+    own: tuple[Effective, ...] = ()
+    repositories: tuple[Config, ...] = ()
+    chosen: bool = False
+
+    def stores(self, source: SourceConfig) -> bool:
+        """Whether a source goes into this repository."""
+        return not source.repositories or self.name in source.repositories
+
+    def places(self, sources: Sequence[SourceConfig] | None = None) -> tuple[Config, ...]:
+        """The repositories to work on: the chosen one, or all that these sources name.
+
+        Without ``sources``, all that the file's sources name; all of the file if it has none.
+        """
+        if self.chosen or not self.repositories:
+            return (self,)
+        wanted = self.sources if sources is None else sources
+        found = tuple(
+            each for each in self.repositories if any(each.stores(source) for source in wanted)
+        )
+        return found or self.repositories
 
     def required_repository(self) -> RepositoryUrl:
         """The repository; ``ConfigError`` when none was named."""
+        if self.repository is None and self.repositories:
+            raise ConfigError(
+                "the configuration file names several repositories and none of them was chosen",
+                hint=f"name one: {REPOSITORY.option} "
+                + "|".join(each.name for each in self.repositories),
+            )
         if self.repository is None:
             raise ConfigError(
                 "no repository is named",

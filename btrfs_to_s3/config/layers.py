@@ -110,10 +110,10 @@ def system_layer(environ: Mapping[str, str]) -> Layer:
 def file_layer(table: Mapping[str, object], place: Callable[[str], str], *, of: str) -> Layer:
     """Settings of a file's table. ``place`` makes an origin of a key; ``of`` names the table.
 
-    ``ConfigError`` for unknown keys, wrong types and impossible values; per-source tables
-    (``of`` is ``"source"``) take only settings that a source can have.
+    ``ConfigError`` for unknown keys, wrong types and impossible values; tables of a source and of
+    a repository (``of`` is ``"source"`` or ``"repository"``) take only settings that these have.
     """
-    known = {setting.name: setting for setting in SETTINGS if setting.per_source or of != "source"}
+    known = {setting.name: setting for setting in SETTINGS if may_have(setting, of)}
     groups = {name.partition(".")[0] for name in known if "." in name}
     layer: Layer = {}
     for key, found in table.items():
@@ -130,10 +130,17 @@ def file_layer(table: Mapping[str, object], place: Callable[[str], str], *, of: 
             values = {key: found}
         for name, value in values.items():
             if name not in known:
-                raise unknown_key(place(name), name, (*known, "sources"))
+                raise unknown_key(place(name), name, (*known, "sources", "repositories"))
             setting = known[name]
             layer[name] = _read(setting, setting.type.from_toml, value, place(name))
     return layer
+
+
+def may_have(setting: Setting[Any], of: str) -> bool:
+    """Whether a setting may stand in a table of the file, of a source or of a repository."""
+    if of == "source":
+        return setting.per_source
+    return of != "repository" or setting.per_repository
 
 
 def unknown_key(place: str, key: str, known: Iterable[str]) -> ConfigError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,17 +19,27 @@ from btrfs_to_s3.config.layers import (
     system_layer,
     unknown_variables,
 )
+from btrfs_to_s3.config.repositories import (
+    DEFAULT,
+    is_name,
+    read_names,
+    read_repositories,
+    refuse_same_place,
+    unknown_name,
+)
 from btrfs_to_s3.config.sources import read_sources
-from btrfs_to_s3.errors import ConfigError
+from btrfs_to_s3.errors import ConfigError, UsageError
 from btrfs_to_s3.model.policy import ChainPolicy
 from btrfs_to_s3.model.storage_class import AWS_CLASSES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from btrfs_to_s3.config.layers import Effective, Layer
+    from btrfs_to_s3.config.repositories import RepositoryTable
 
 DEFAULT_FILE = Path("/etc/btrfs-to-s3/config.toml")
+_TABLES = ("sources", "repositories")
 _TOML_ERROR = re.compile(
     r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)",
     re.DOTALL,
@@ -51,23 +62,145 @@ def load(
     """
     read_file = file or (default_file if _exists(default_file) else None)
     table = _read_toml(read_file) if read_file else {}
-    command = command_line_layer(command_line)
-    environment = environment_layer(environ)
-    globals_ = {key: value for key, value in table.items() if key != "sources"}
-    from_file = file_layer(globals_, lambda key: f"{read_file}: {key}", of="file")
-    below = (from_file, system_layer(environ))
-    layers = Layers(command, environment, *below)
+    place = read_file or default_file
+    tables = read_repositories(table.get("repositories", []), place)
+    globals_ = {key: value for key, value in table.items() if key not in _TABLES}
+    given = command_line.get(s.REPOSITORY.parameter)
+    named = is_name(given)
+    rest = {k: v for k, v in command_line.items() if not named or k != s.REPOSITORY.parameter}
+    layers = _Given(
+        command=command_line_layer(rest),
+        environment=environment_layer(environ),
+        file=file_layer(globals_, lambda key: f"{read_file}: {key}", of="file"),
+        system=system_layer(environ),
+        sources=table.get("sources", []),
+        place=place,
+        read_file=read_file,
+    )
+    if tables and given is None:
+        _refuse_unclear(layers.command)
+    # The command line's URL is another repository than the file's top level.
+    top = _config(layers if given is None else replace(layers, command={}), None)
+    others = (_config(layers, each) for each in tables)
+    every = (*((top,) if top.repository is not None else ()), *others)
+    refuse_same_place(every, place)
+    known = tuple(each.name for each in every)
+    stored = _stored_in(layers.sources, known, place, needed=given is None and bool(tables))
+    every = tuple(_with_names(each, stored) for each in every) if tables else ()
+    every = tuple(replace(each, repositories=every) for each in every)
+    if given is None:
+        main = every[0] if len(every) == 1 else _with_names(top, stored)
+    elif named or any(each.repository == _url(layers) for each in every):
+        name = given if named else _name_of(_url(layers), every)
+        if name not in known and (tables or name != DEFAULT):
+            raise unknown_name(name, known, s.REPOSITORY.option)
+        own = next((each for each in tables if each.name == name), None)
+        main = replace(_with_names(_config(layers, own, chosen=True), stored), chosen=True)
+    else:
+        main = replace(_config(layers, None), name=str(_url(layers)), chosen=True)
+    return replace(main, repositories=every, warnings=unknown_variables(environ))
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The layers of one call of the program, but for the tables of the file.
+
+    ``sources`` is what the file has under that name; ``place`` is the file for messages.
+    """
+
+    command: Layer
+    environment: Layer
+    file: Layer
+    system: Layer
+    sources: object
+    place: Path
+    read_file: Path | None
+
+    def with_table(self, table: Layer, source: Layer, *, chosen: bool) -> Layers:
+        """The layers of one repository and one source, the one that decides first."""
+        connection = {setting.name for setting in s.CONNECTION}
+        leads = {name: found for name, found in table.items() if name in connection}
+        others = {name: found for name, found in table.items() if name not in connection}
+        command, environment = self.command, self.environment
+        if leads and not chosen:
+            command = {name: found for name, found in command.items() if name not in connection}
+        return Layers(command, leads, environment, source, others, self.file, self.system)
+
+
+def _refuse_unclear(command: Layer) -> None:
+    """Options that lead to one repository, where there are several to choose from."""
+    for setting in s.CONNECTION:
+        if setting.name in command:
+            raise UsageError(
+                f"{setting.option} is for one repository, but the configuration file names several",
+                hint=f"say which with {s.REPOSITORY.option} NAME",
+            )
+
+
+def _url(given: _Given) -> object:
+    """The command line's URL."""
+    return given.command[s.REPOSITORY.name].value
+
+
+def _name_of(url: object, every: Sequence[Config]) -> str:
+    """The name of the file's repository at this URL."""
+    same = [each.name for each in every if each.repository == url]
+    if len(same) > 1:
+        raise UsageError(
+            f"{url} is more than one repository of the configuration file",
+            hint=f"give a name: {s.REPOSITORY.option} {'|'.join(same)}",
+        )
+    return same[0]
+
+
+def _stored_in(
+    found: object, known: Sequence[str], file: Path, *, needed: bool
+) -> tuple[tuple[str, ...], ...]:
+    """For each source the names of its repositories; empty where one may be chosen only.
+
+    ``ConfigError`` for a source that would be stored nowhere, where that is ``needed`` to know.
+    """
+    default = (DEFAULT,) if DEFAULT in known else tuple(known) if len(known) == 1 else ()
+    names: list[tuple[str, ...]] = []
+    for table in found if isinstance(found, list) else ():
+        origin = f"{file}: repositories of source {table.get('path')}"
+        if "repositories" in table:
+            names.append(read_names(table["repositories"], origin, known))
+        elif needed and not default:
+            raise ConfigError(
+                f"{origin}: none is named, and the file's top level has no repository",
+                hint=f"write repositories = [...] there, with one or more of {', '.join(known)}",
+            )
+        else:
+            names.append(default)
+    return tuple(names)
+
+
+def _with_names(config: Config, stored: Sequence[tuple[str, ...]]) -> Config:
+    """The configuration, its sources knowing where they are stored."""
+    named = zip(config.sources, stored, strict=True)
+    sources = tuple(replace(source, repositories=names) for source, names in named)
+    return replace(config, sources=sources)
+
+
+def _config(given: _Given, own: RepositoryTable | None, *, chosen: bool = False) -> Config:
+    """One repository's view of the configuration: its settings, the sources' policies there."""
+    table = own.layer if own is not None else {}
+    name = own.name if own is not None else DEFAULT
+    layers = given.with_table(table, {}, chosen=chosen)
     _check_together(layers)
 
-    def policy_of(own: Layer) -> tuple[SourcePolicy, tuple[Effective, ...]]:
-        own_layers = Layers(command, environment, own, *below)
+    def policy_of(source: Layer) -> tuple[SourcePolicy, tuple[Effective, ...]]:
+        own_layers = given.with_table(table, source, chosen=chosen)
         _check_class(own_layers, s.STORAGE_CLASS)
-        counting = (own_layers.effective(found.setting) for found in own.values())
-        return _policy(own_layers), tuple(c for c in counting if c in own.values())
+        counting = (own_layers.effective(found.setting) for found in source.values())
+        return _policy(own_layers), tuple(c for c in counting if c in source.values())
 
-    sources = read_sources(table.get("sources", []), read_file or default_file, policy_of)
+    sources = read_sources(given.sources, given.place, policy_of)
     return Config(
-        file=read_file,
+        name=name,
+        own=tuple(table.values()),
+        file=given.read_file,
         repository=layers.get(s.REPOSITORY),
         endpoint_url=layers.get(s.ENDPOINT_URL),
         region=layers.get(s.REGION),
@@ -93,7 +226,7 @@ def load(
         policy=_policy(layers),
         sources=sources,
         effective=tuple(layers.effective(setting) for setting in s.SETTINGS),
-        warnings=unknown_variables(environ),
+        warnings=(),
     )
 
 

@@ -28,6 +28,9 @@ and defaults to the path's last component. Settings marked *per source* may stan
 path = "/mnt/data"
 label = "data"
 ```
+
+A source may go to several repositories: each but the first is a table of `[[repositories]]` with a
+`name` and any setting that is not of this machine; [repositories.md](repositories.md) tells how.
 """
 
 

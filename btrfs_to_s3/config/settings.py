@@ -80,6 +80,11 @@ class Setting(Generic[T]):
     other_name: str | None = None
 
     @property
+    def per_repository(self) -> bool:
+        """Whether a table of ``[[repositories]]`` may have it: not what is of this machine."""
+        return self.topic is not Topic.HOST and self.name != "keep_local"
+
+    @property
     def parameter(self) -> str:
         """The name as a Python identifier, which click gives the option's value under."""
         return (self.other_name or self.name).replace(".", "_")
@@ -368,6 +373,16 @@ STATE_DIR = Setting(
     "Where journals and caches are kept.",
     default_note="systemd's STATE_DIRECTORY, or /var/lib/btrfs-to-s3",
 )
+
+CONNECTION: tuple[Setting[Any], ...] = (
+    REPOSITORY,
+    ENDPOINT_URL,
+    REGION,
+    PROFILE,
+    ADDRESSING,
+    CA_BUNDLE,
+)
+"""What leads to one repository: a repository's own table wins over the environment here."""
 
 SETTINGS: tuple[Setting[Any], ...] = (
     REPOSITORY,

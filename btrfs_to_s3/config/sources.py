@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _PATH = AbsolutePath("the absolute path of a subvolume, without '..'")
 _LABEL = Text("letters, digits, '.', '_' and '-', at most 64", "LABEL", LABEL_PATTERN)
-_OWN_KEYS = ("path", "label")
+_OWN_KEYS = ("path", "label", "repositories")
 _LABEL_LENGTH = 64
 
 
@@ -59,12 +59,12 @@ def select_sources(
     when a label would belong to two sources.
     """
     if not paths:
-        if not config.sources:
+        if not any(config.stores(source) for source in config.sources):
             raise UsageError(
-                "no source is named",
+                "no source is named" + (f" for {config.name}" if config.sources else ""),
                 hint="give the path of a subvolume, or add [[sources]] to the configuration file",
             )
-        return config.sources
+        return tuple(source for source in config.sources if config.stores(source))
     by_path = {source.path: source for source in config.sources}
     selected: dict[Path, SourceConfig] = {}
     for text in paths:
@@ -78,6 +78,33 @@ def select_sources(
         others = [other for other in by_path.values() if other is not source]
         _refuse_collision(source, others, config.file)
     return tuple(selected.values())
+
+
+def select_by_repository(
+    config: Config, paths: Sequence[str], directory: Path
+) -> tuple[tuple[Config, tuple[SourceConfig, ...]], ...]:
+    """The sources a command works on, for each repository that any of them goes to.
+
+    A path that the file does not name goes to the one repository that is the default. Errors as
+    ``select_sources``.
+    """
+    if config.chosen or not config.repositories:
+        config.required_repository()
+        return ((config, select_sources(config, paths, directory)),)
+    named = {source.path for source in config.sources}
+    found: list[tuple[Config, tuple[SourceConfig, ...]]] = []
+    for place in config.repositories:
+        selected = select_sources(place, paths, directory) if paths or config.sources else ()
+        if any(source.path not in named for source in selected):
+            config.required_repository()
+        wanted = tuple(
+            source
+            for source in selected
+            if (place.stores(source) if source.path in named else place.name == config.name)
+        )
+        if wanted:
+            found.append((place, wanted))
+    return tuple(found) or ((config, select_sources(config, paths, directory)),)
 
 
 def _absolute(text: str, directory: Path) -> Path:

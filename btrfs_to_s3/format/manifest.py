@@ -59,6 +59,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
             "finished": encode_time(manifest.finished),
             "storage": {"data": manifest.data_class, "metadata": manifest.metadata_class},
             "lock": manifest.lock,
+            **_origin_member(manifest),
         }
     )
     if len(data) > RECORD_LIMIT_BYTES:
@@ -111,7 +112,17 @@ def decode_manifest(data: bytes, what: str) -> Manifest:
         data_class=storage.text("data", 64),
         metadata_class=storage.text("metadata", 64),
         lock=None if fields.absent("lock") else fields.texts_by_name("lock"),
+        origin_repository_id=None
+        if fields.absent("origin_repository_id")
+        else fields.text("origin_repository_id", 64),
     )
+
+
+def _origin_member(manifest: Manifest) -> dict[str, object]:
+    """Only copies have it, so that all other manifests stay as they always were."""
+    if manifest.origin_repository_id is None:
+        return {}
+    return {"origin_repository_id": manifest.origin_repository_id}
 
 
 def encode_head(head: Head) -> bytes:

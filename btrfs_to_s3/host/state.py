@@ -56,11 +56,23 @@ class LocalStateDirectory:
 
     def journals(self, kind: str) -> Sequence[str]:
         """Names of existing journals of a kind, sorted; none where the directory is unreadable."""
+        return self._names(kind, _JOURNAL_SUFFIX)
+
+    def remembered(self, kind: str) -> Sequence[str]:
+        """Names of cached values of a kind, sorted; none where the directory is unreadable."""
+        return self._names(kind, _CACHE_SUFFIX)
+
+    def siblings(self) -> Sequence[LocalStateDirectory]:
+        """The state of every other repository this host ever worked with, by directory."""
         try:
-            entries = tuple((self._directory / checked_name(kind)).iterdir())
+            found = sorted(self._directory.parent.iterdir())
         except OSError:
             return ()
-        return sorted(entry.stem for entry in entries if entry.suffix == _JOURNAL_SUFFIX)
+        return tuple(
+            type(self)(path.parent, path.name, self._warn)
+            for path in found
+            if path != self._directory and path.is_dir() and _NAME_PATTERN.fullmatch(path.name)
+        )
 
     def remember(self, kind: str, name: str, value: bytes) -> None:
         """Cache a value atomically; where nothing can be written, nothing is cached."""
@@ -83,6 +95,13 @@ class LocalStateDirectory:
             return cast("BinaryIO", tempfile.TemporaryFile(dir=self._directory))
         except OSError:
             return cast("BinaryIO", tempfile.TemporaryFile())
+
+    def _names(self, kind: str, suffix: str) -> Sequence[str]:
+        try:
+            entries = tuple((self._directory / checked_name(kind)).iterdir())
+        except OSError:
+            return ()
+        return sorted(entry.stem for entry in entries if entry.suffix == suffix)
 
     def _path(self, kind: str, name: str, suffix: str) -> Path:
         return self._directory / checked_name(kind) / f"{checked_name(name)}{suffix}"

@@ -79,6 +79,7 @@ class Manifest:
     ``send_flags`` are btrfs-progs' option names without dashes. ``requests`` counts the requests
     this backup made, by kind (put, get, list, head, delete). ``catalog`` is None when the
     backup has none. ``lock`` is the Object Lock asked for, None without one.
+    ``origin_repository_id`` is set in a copy: what its chunks' trailers carry.
     """
 
     program: str
@@ -105,6 +106,7 @@ class Manifest:
     data_class: str
     metadata_class: str
     lock: dict[str, str] | None = None
+    origin_repository_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

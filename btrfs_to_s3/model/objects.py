@@ -119,6 +119,20 @@ class UploadedPart:
 
 
 @dataclass(frozen=True, slots=True)
+class CopySource:
+    """An object as another repository of the same service can be told to copy it.
+
+    ``service`` names the endpoint. ``key`` is whole, with its repository's prefix.
+    """
+
+    service: str
+    bucket: str
+    key: str
+    etag: str
+    version_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What the service was seen to do; a local cache, never stored remotely (guarantee 2)."""
 

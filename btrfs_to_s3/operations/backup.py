@@ -24,18 +24,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
     from pathlib import Path
+    from uuid import UUID
 
     from btrfs_to_s3.model.identity import Kind
-    from btrfs_to_s3.model.subvolume import Subvolume
+    from btrfs_to_s3.model.subvolume import SendOptions, Subvolume
     from btrfs_to_s3.operations.observe import Observed
     from btrfs_to_s3.operations.services import Services
     from btrfs_to_s3.operations.upload import UploadSettings
     from btrfs_to_s3.operations.upload_journal import KnownChunk
     from btrfs_to_s3.plan.backup import BackupPlan
-    from btrfs_to_s3.ports import Volume
+    from btrfs_to_s3.ports import Cancellation, Reporter, SendStream, Volume
     from btrfs_to_s3.stream.commands import StreamFacts
 
-_SENDS = 3
+SENDS = 3
 """How often one run may send a stream because reuse or a conflict asked for it."""
 
 
@@ -65,11 +66,42 @@ class BackupResult:
     duration: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """Which stream a backup sends: two that are equal send the very same bytes."""
+
+    snapshot: UUID
+    parent: UUID | None
+    options: SendOptions
+
+
+@dataclass(slots=True)
+class _Begun:
+    """A backup whose journal is written: what it sends, and what is stored of it already."""
+
+    snapshot: Subvolume
+    begin: UploadBegin
+    commit: Commit
+    known: dict[int, KnownChunk]
+    upload: Upload | None = None
+
+
 class SourceBackup:
-    """Carries out one source's plan, once. The repository is open and known to be writable."""
+    """Carries out one source's plan, once. The repository is open and known to be writable.
+
+    ``run`` does it all. A backup that shares its stream with others is led through the steps of
+    ``run`` from outside: ``prepare``, ``republish``, then for each sending ``new_upload`` and
+    ``sent`` or ``send_again``, and ``result``.
+    """
 
     def __init__(
-        self, services: Services, volume: Volume, job: BackupJob, seen: Observed, plan: BackupPlan
+        self,
+        services: Services,
+        volume: Volume,
+        job: BackupJob,
+        seen: Observed,
+        plan: BackupPlan,
+        source_id: SourceId | None = None,
     ) -> None:
         self._services = services
         self._store = services.access.store.bound(services.cancel)
@@ -77,49 +109,116 @@ class SourceBackup:
         self._job = job
         self._seen = seen
         self._plan = plan
-        self._source_id = seen.source_id or SourceId(job.label, secrets.token_hex(4))
+        self._source_id = seen.source_id or source_id or SourceId(job.label, secrets.token_hex(4))
         self._journal = open_upload_journal(services, self._source_id)
         self._started = services.clock()
         self._requests_before = dict(self._store.request_counts())
         self._reused_bytes = 0
+        self._begun: _Begun | None = None
+        self._manifest: Manifest | None = None
+
+    @property
+    def source_id(self) -> SourceId:
+        """The source's id in this repository, also where it is new."""
+        return self._source_id
 
     def run(self) -> BackupResult:
         """Execute a plan that sends something; the backup is live when this returns.
 
         Whatever is raised leaves the snapshot and the journal, so that the next run goes on.
         """
-        resumed = self._plan.decision is Decision.RESUME
         self._services.reporter.begin(
             self._job.label,
-            f"{_word(self._plan.kind)} backup{', resumed' if resumed else ''}",
+            activity_of(self._plan),
             self._plan.estimate_bytes,
         )
         try:
-            # Journalled first: the record's source id must be found again after a crash.
-            snapshot, begin = self._resume() if resumed else self._begin()
-            self._ensure_source()
-            known = self._known_chunks(begin)
-            sealed = self._sealed(known)
-            commit = Commit(
-                self._services.access,
-                self._services.state,
-                self._journal,
-                self._source_id,
-                begin.backup_id,
-            )
-            if sealed is not None:
-                manifest = commit.republish(sealed, self._seen.facts.source.uuid)
-                self._reused_bytes = manifest.raw_size_bytes
-            else:
-                facts = self._send(snapshot, begin, known)
-                manifest = self._publish(commit, snapshot, begin, facts)
+            self.prepare()
+            if not self.republish():
+                self._send()
         finally:
             self._services.reporter.end()
+        return self.result()
+
+    def prepare(self, snapshot: Subvolume | None = None) -> Sending:
+        """Journal what is sent: ``snapshot``, where the plan asks for a new one; else take one."""
+        # Journalled first: the record's source id must be found again after a crash.
+        resumed = self._plan.decision is Decision.RESUME
+        sent, begin = self._resume() if resumed else self._begin(snapshot)
+        self._ensure_source()
+        commit = Commit(
+            self._services.access,
+            self._services.state,
+            self._journal,
+            self._source_id,
+            begin.backup_id,
+        )
+        self._begun = _Begun(sent, begin, commit, self._known_chunks(begin))
+        parent = self._plan.parent
+        return Sending(sent.uuid, parent.local.uuid if parent else None, begin.options)
+
+    def republish(self) -> bool:
+        """Commit an upload that an earlier run had sent whole; False when it has to be sent."""
+        begun = self._prepared()
+        sealed = self._sealed(begun.known)
+        if sealed is None:
+            return False
+        self._manifest = begun.commit.republish(sealed, self._seen.facts.source.uuid)
+        self._reused_bytes = self._manifest.raw_size_bytes
+        return True
+
+    def new_upload(self, reporter: Reporter, cancel: Cancellation) -> Upload:
+        """One pass of the stream, its attempt journalled."""
+        begun = self._prepared()
+        attempt = secrets.token_hex(4)
+        self._journal.attempt(attempt)
+        begun.upload = Upload(
+            UploadTarget(
+                self._services.access.repository_id,
+                self._source_id,
+                begun.begin.backup_id,
+                attempt,
+            ),
+            self._upload_settings(begun.begin),
+            self._services.access.store,
+            self._journal,
+            begun.known,
+            reporter,
+            cancel,
+        )
+        return begun.upload
+
+    def send_again(self, reason: SendAgainError) -> None:
+        """The upload asked for the stream once more; what it stored is reused."""
+        self._services.reporter.warn(f"the stream is sent again: {reason}")
+        stored = self._journal.read()
+        self._prepared().known = stored.chunks if stored is not None else {}
+
+    def sent(self, facts: StreamFacts) -> None:
+        """The whole stream was uploaded: check what it says it is, and commit it."""
+        begun = self._prepared()
+        if begun.upload is not None:
+            self._reused_bytes = begun.upload.reused_bytes
+        self._require_identity(facts, begun.snapshot)
+        self._manifest = self._publish(begun.commit, begun.snapshot, begun.begin, facts)
+
+    def open_stream(self) -> SendStream:
+        """Start ``btrfs send`` of what was prepared; to be used as a context manager."""
+        begun, parent = self._prepared(), self._plan.parent
+        return self._volume.send(
+            begun.snapshot, parent.local if parent else None, begun.begin.options
+        )
+
+    def result(self) -> BackupResult:
+        """What was done; only once the backup is live."""
+        manifest = self._manifest
+        if manifest is None:
+            raise AssertionError("the backup was not committed")
         return BackupResult(
             source_id=self._source_id,
             backup_id=manifest.backup_id,
             kind=manifest.kind,
-            resumed=resumed,
+            resumed=self._plan.decision is Decision.RESUME,
             raw_size_bytes=manifest.raw_size_bytes,
             stored_size_bytes=manifest.stored_size_bytes,
             reused_bytes=self._reused_bytes,
@@ -127,6 +226,11 @@ class SourceBackup:
             requests=self._requests(),
             duration=self._services.clock() - self._started,
         )
+
+    def _prepared(self) -> _Begun:
+        if self._begun is None:
+            raise AssertionError("the backup was not prepared")
+        return self._begun
 
     def _ensure_source(self) -> None:
         if self._seen.facts.head is not None:
@@ -150,10 +254,10 @@ class SourceBackup:
                     f"the record of {self._source_id} is another source's"
                 ) from None
 
-    def _begin(self) -> tuple[Subvolume, UploadBegin]:
+    def _begin(self, taken: Subvolume | None) -> tuple[Subvolume, UploadBegin]:
         plan = self._plan
         options = self._services.btrfs.best_send_options(self._job.send_protocol)
-        snapshot = plan.snapshot or self._take_snapshot()
+        snapshot = plan.snapshot or taken or self.take_snapshot()
         if plan.kind is None:
             raise AssertionError("a plan that sends has a kind")
         begin = UploadBegin(
@@ -176,7 +280,8 @@ class SourceBackup:
         abort_uploads(self._store, old.uploads)
         return snapshot, old.begin
 
-    def _take_snapshot(self) -> Subvolume:
+    def take_snapshot(self) -> Subvolume:
+        """A new snapshot of the source, named for it."""
         self._services.reporter.activity("taking a snapshot")
         taken = {subvolume.path.rpartition("/")[2] for subvolume in self._seen.facts.subvolumes}
         name = new_name(self._source_id, self._services.clock(), taken)
@@ -199,40 +304,20 @@ class SourceBackup:
             return None
         return old.sealed if len(known) == len(old.chunks) else None
 
-    def _send(
-        self, snapshot: Subvolume, begin: UploadBegin, known: dict[int, KnownChunk]
-    ) -> StreamFacts:
-        parent = self._plan.parent
+    def _send(self) -> None:
         reason: SendAgainError | None = None
-        for _ in range(_SENDS):
-            attempt = secrets.token_hex(4)
-            self._journal.attempt(attempt)
-            upload = Upload(
-                UploadTarget(
-                    self._services.access.repository_id, self._source_id, begin.backup_id, attempt
-                ),
-                self._upload_settings(begin),
-                self._services.access.store,
-                self._journal,
-                known,
-                self._services.reporter,
-                self._services.cancel,
-            )
+        for _ in range(SENDS):
+            upload = self.new_upload(self._services.reporter, self._services.cancel)
             try:
-                with self._volume.send(
-                    snapshot, parent.local if parent else None, begin.options
-                ) as send:
+                with self.open_stream() as send:
                     facts = upload.run(send)
             except SendAgainError as error:
-                self._services.reporter.warn(f"the stream is sent again: {error}")
+                self.send_again(error)
                 reason = error
-                stored = self._journal.read()
-                known = stored.chunks if stored is not None else {}
                 continue
-            self._reused_bytes = upload.reused_bytes
-            self._require_identity(facts, snapshot)
-            return facts
-        raise SendError(f"the stream was sent {_SENDS} times in vain: {reason}")
+            self.sent(facts)
+            return
+        raise in_vain(reason)
 
     def _upload_settings(self, begin: UploadBegin) -> UploadSettings:
         return replace(self._job.upload, chunk_size_bytes=begin.chunk_size_bytes)
@@ -295,6 +380,16 @@ class SourceBackup:
             kind: count - self._requests_before.get(kind, 0)
             for kind, count in self._store.request_counts().items()
         }
+
+
+def in_vain(reason: SendAgainError | None) -> SendError:
+    """The error of a stream that was sent as often as one run may."""
+    return SendError(f"the stream was sent {SENDS} times in vain: {reason}")
+
+
+def activity_of(plan: BackupPlan) -> str:
+    """What a plan does, in a few words."""
+    return f"{_word(plan.kind)} backup{', resumed' if plan.decision is Decision.RESUME else ''}"
 
 
 def _word(kind: Kind | None) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from btrfs_to_s3.model.backup import HeadEntry, Manifest
     from btrfs_to_s3.model.identity import BackupId, SourceId
-    from btrfs_to_s3.operations.repository import RepositoryAccess
+    from btrfs_to_s3.operations.repository import Host, RepositoryAccess
     from btrfs_to_s3.operations.upload_journal import UploadJournal
     from btrfs_to_s3.ports import LocalState
 
@@ -67,7 +67,10 @@ class _Tally:
 
 
 class Commit:
-    """The last steps of one backup. Every step may be repeated after a crash."""
+    """The last steps of one backup. Every step may be repeated after a crash.
+
+    ``host`` is whose backup it is, where another host than that one copies it.
+    """
 
     def __init__(
         self,
@@ -76,8 +79,10 @@ class Commit:
         journal: UploadJournal,
         source_id: SourceId,
         backup_id: BackupId,
+        host: Host | None = None,
     ) -> None:
         self._access = access
+        self._host = host or access.host
         self._state = state
         self._journal = journal
         self._source_id = source_id
@@ -150,7 +155,7 @@ class Commit:
     def _with_backup(
         self, present: Head | None, manifest: Manifest, sha256_hex: str, subvolume_uuid: UUID
     ) -> Head | None:
-        host = self._access.host
+        host = self._host
         head = present or Head(
             source_id=self._source_id,
             repository_id=self._access.repository_id,
@@ -158,7 +163,7 @@ class Commit:
             host_id=host.host_id,
             host_name=host.host_name,
             subvolume_uuid=subvolume_uuid,
-            writer=host.writer,
+            writer=self._access.host.writer,
             written=self._access.clock(),
             backups=(),
         )

@@ -59,7 +59,7 @@ class Download:
     ) -> None:
         self._manifest = manifest
         self._chunks = chunks
-        self._repository_id = repository_id
+        self._repository_id = manifest.origin_repository_id or repository_id
         self._reporter = reporter
         self._pump = Pump(cancel)
         self._store = store.bound(self._pump.cancel)

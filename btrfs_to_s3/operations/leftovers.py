@@ -8,7 +8,8 @@ from btrfs_to_s3.format import keys
 from btrfs_to_s3.operations.snapshot_names import is_named_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from uuid import UUID
 
     from btrfs_to_s3.model.identity import BackupId, SourceId
     from btrfs_to_s3.operations.upload_journal import UploadJournal
@@ -38,10 +39,13 @@ def give_up_upload(
     journal: UploadJournal,
     source_id: SourceId,
     facts: BackupFacts,
+    *,
+    needed: Callable[[UUID], bool] = lambda _: False,
 ) -> None:
     """Forget an open upload: its multipart uploads, its snapshot if only it needed it, its journal.
 
     Chunks it stored stay behind as orphans for prune: they are removed when they are old enough.
+    ``needed`` tells of a snapshot whether another repository needs it.
     """
     upload = journal.read()
     if upload is None:
@@ -49,7 +53,8 @@ def give_up_upload(
     abort_uploads(store, upload.uploads)
     backups = () if facts.head is None else facts.head.backups
     snapshot_uuid = upload.begin.snapshot_uuid
-    if not any(entry.snapshot_uuid == snapshot_uuid for entry in backups):
+    stored = any(entry.snapshot_uuid == snapshot_uuid for entry in backups)
+    if not stored and not needed(snapshot_uuid):
         for local in facts.subvolumes:
             ours = is_named_for(source_id, local) and volume.in_snapshot_directory(local)
             if local.uuid == snapshot_uuid and ours:

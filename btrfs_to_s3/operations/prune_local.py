@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import SourceError
-from btrfs_to_s3.model.identity import SourceId
-from btrfs_to_s3.operations.observe import UPLOADS, open_upload_journal
+from btrfs_to_s3.operations.elsewhere import needed_elsewhere, uploading
 from btrfs_to_s3.operations.received import ReceivedJournal
 from btrfs_to_s3.operations.snapshot_names import is_named_for
 from btrfs_to_s3.plan.local_retention import LocalFacts, plan_local_prune
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from btrfs_to_s3.model.backup import Head
-    from btrfs_to_s3.model.identity import BackupId
+    from btrfs_to_s3.model.identity import BackupId, SourceId
     from btrfs_to_s3.model.policy import KeepPolicy
     from btrfs_to_s3.model.subvolume import Subvolume
     from btrfs_to_s3.operations.services import Services
@@ -32,7 +31,8 @@ class LocalWishes:
 
     ``heads`` are all that the source has, in this repository and in others, read just now; the
     newest snapshot each can build on stays. ``protected`` names further subvolumes, by uuid, with
-    the reason: those of uploads to other repositories. This repository's uploads are added.
+    the reason. This repository's uploads are added, and what this machine remembers of the heads
+    and uploads of all other repositories. ``other_ids`` are the source's ids in those.
     """
 
     source: Subvolume
@@ -40,6 +40,7 @@ class LocalWishes:
     heads: tuple[Head, ...]
     keep: KeepPolicy
     protected: Mapping[UUID, str] = field(default_factory=dict)
+    other_ids: tuple[SourceId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,24 @@ def plan_local(services: Services, volume: Volume, wishes: LocalWishes) -> Local
     snapshots = tuple(
         subvolume
         for subvolume in volume.subvolumes()
-        if volume.in_snapshot_directory(subvolume) and is_named_for(wishes.source_id, subvolume)
+        if volume.in_snapshot_directory(subvolume)
+        and any(is_named_for(each, subvolume) for each in (wishes.source_id, *wishes.other_ids))
+    )
+    elsewhere = needed_elsewhere(services, {snapshot.uuid for snapshot in snapshots})
+    fresh = {(head.repository_id, head.source_id) for head in wishes.heads}
+    others = tuple(
+        head for head in elsewhere.heads if (head.repository_id, head.source_id) not in fresh
     )
     facts = LocalFacts(
         source=wishes.source,
         snapshots=snapshots,
-        heads=wishes.heads,
+        heads=(*wishes.heads, *others),
         received=ReceivedJournal(services.state, volume.fsid).ctransids(),
-        protected={**wishes.protected, **_uploading(services)},
+        protected={
+            **elsewhere.protected,
+            **wishes.protected,
+            **uploading(services.state, services.clock),
+        },
     )
     return plan_local_prune(facts, wishes.keep, services.clock())
 
@@ -95,16 +106,3 @@ def needed_parents(services: Services, volume: Volume, head: Head) -> dict[Backu
     if not parents:
         return {}
     return {parents[0].entry.backup_id: f"the next increment builds on {parents[0].local.path}"}
-
-
-def _uploading(services: Services) -> dict[UUID, str]:
-    protected: dict[UUID, str] = {}
-    for name in services.state.journals(UPLOADS):
-        upload = open_upload_journal(services, SourceId.parse(name)).read()
-        if upload is None:
-            continue
-        reason = f"the upload of {upload.begin.backup_id} is in progress"
-        protected[upload.begin.snapshot_uuid] = reason
-        if upload.begin.parent_uuid is not None:
-            protected[upload.begin.parent_uuid] = reason
-    return protected

@@ -11,6 +11,7 @@ from btrfs_to_s3.errors import BtrfsToS3Error, InterruptedRunError, RepositoryEr
 from btrfs_to_s3.model.policy import KeepPolicy
 from btrfs_to_s3.operations.backup import SourceBackup
 from btrfs_to_s3.operations.chain_presence import what_is_missing
+from btrfs_to_s3.operations.elsewhere import is_known, needed_elsewhere
 from btrfs_to_s3.operations.leftovers import give_up_upload
 from btrfs_to_s3.operations.observe import SourceWishes, observe, open_upload_journal
 from btrfs_to_s3.operations.prune_local import LocalWishes, prune_local
@@ -18,7 +19,7 @@ from btrfs_to_s3.plan.backup import Decision, plan_anew, plan_backup
 from btrfs_to_s3.plan.facts import BackupWishes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from btrfs_to_s3.model.identity import SourceId
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.operations.observe import Observed
     from btrfs_to_s3.operations.services import Services
     from btrfs_to_s3.plan.backup import BackupPlan
-    from btrfs_to_s3.ports import Volume
+    from btrfs_to_s3.ports import LocalState, Volume
 
 _log = logging.getLogger(__name__)
 
@@ -51,12 +52,16 @@ class BackupOptions:
 
 @dataclass(frozen=True, slots=True)
 class SourceJob:
-    """One source: what to do with it, under which policies, with which services."""
+    """One source: what to do with it, under which policies, with which services.
+
+    ``elsewhere`` is this machine's state of the source's other repositories, by name.
+    """
 
     backup: BackupJob
     chain: ChainPolicy
     services: Services
     keep_local: KeepPolicy = field(default_factory=KeepPolicy)
+    elsewhere: Mapping[str, LocalState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ def plan_sources(
     jobs: Sequence[SourceJob], options: BackupOptions, heads: Callable[[], Listing]
 ) -> list[SourceOutcome]:
     """What ``run_sources`` would do. Writes nothing, locally or remotely."""
-    return [_guarded(job, partial(_plan_one, job, options, heads)) for job in jobs]
+    return [guarded(job, partial(_plan_one, job, options, heads)) for job in jobs]
 
 
 def run_sources(
@@ -95,19 +100,19 @@ def run_sources(
     A repository that cannot be used, and an interruption, end the run: the outcomes so far are
     returned, the last with that error, and the sources behind it are not listed.
     """
-    looked = [_guarded(job, partial(_look, job, options)) for job in jobs]
+    looked = [guarded(job, partial(look, job, options)) for job in jobs]
     if all(outcome.error is not None for outcome in looked):
         return looked
     prepare()
     outcomes: list[SourceOutcome] = []
     for job in jobs:
-        outcomes.append(_guarded(job, partial(_back_up_one, job, options, heads)))
+        outcomes.append(guarded(job, partial(back_up_one, job, options, heads)))
         if isinstance(outcomes[-1].error, RepositoryError | InterruptedRunError):
             break
     return outcomes
 
 
-def _guarded(job: SourceJob, work: Callable[[], SourceOutcome]) -> SourceOutcome:
+def guarded(job: SourceJob, work: Callable[[], SourceOutcome]) -> SourceOutcome:
     """What the work on one source gives; whatever it raises is that source's outcome."""
     try:
         return work()
@@ -120,9 +125,9 @@ def _guarded(job: SourceJob, work: Callable[[], SourceOutcome]) -> SourceOutcome
         return SourceOutcome(job.backup.label, job.backup.path, error=bug)
 
 
-def _look(job: SourceJob, options: BackupOptions) -> SourceOutcome:
+def look(job: SourceJob, options: BackupOptions) -> SourceOutcome:
     """Whether the source can be opened as a backup would; needs no repository."""
-    with _opened(job, options, execute=True) as volume:
+    with opened(job, options, execute=True) as volume:
         volume.subvolume_at(job.backup.path)
         if options.snapshot is not None:
             volume.subvolume_at(options.snapshot)
@@ -133,33 +138,87 @@ def _plan_one(
     job: SourceJob, options: BackupOptions, heads: Callable[[], Listing]
 ) -> SourceOutcome:
     """What a backup of one source would do."""
-    with _opened(job, options, execute=False) as volume:
+    with opened(job, options, execute=False) as volume:
         seen = _observe(job, options, volume, heads())
         plan = _decide(job, options, volume, seen)
         _warn(job, seen)
     return SourceOutcome(job.backup.label, job.backup.path, seen.source_id, plan)
 
 
-def _back_up_one(
+def back_up_one(
     job: SourceJob, options: BackupOptions, heads: Callable[[], Listing]
 ) -> SourceOutcome:
     """Decide about one source and do it; a refusal is raised."""
-    with _opened(job, options, execute=True) as volume:
-        seen = _observe(job, options, volume, heads())
-        job.services.access.keep_rebuilt_heads()
-        plan = _decide(job, options, volume, seen)
-        _warn(job, seen)
-        if plan.refusal is not None:
-            raise plan.refusal.as_error()
-        outcome = SourceOutcome(job.backup.label, job.backup.path, seen.source_id, plan)
-        result = _execute(job, volume, seen, plan)
-        if result is None:
+    with opened(job, options, execute=True) as volume:
+        decided = decide(job, options, volume, heads)
+        discard(decided, volume)
+        outcome = decided.outcome
+        if decided.plan.decision is Decision.SKIP:
             return outcome
-        pruned = () if options.snapshot is not None else _prune_local(job, volume, seen, result)
+        backup = SourceBackup(job.services, volume, job.backup, decided.seen, decided.plan)
+        result = backup.run()
+        note_resumed(job, result)
+        pruned: tuple[str, ...] = ()
+        if options.snapshot is None:
+            pruned = prune_snapshots({"": job}, volume, decided.seen, {"": result.source_id})
     return replace(outcome, source_id=result.source_id, result=result, pruned_local=pruned)
 
 
-def _opened(job: SourceJob, options: BackupOptions, *, execute: bool) -> Volume:
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was seen of one source, and what is to be done about it in one repository."""
+
+    job: SourceJob
+    seen: Observed
+    plan: BackupPlan
+
+    @property
+    def outcome(self) -> SourceOutcome:
+        """What there is to tell before anything was sent."""
+        backup = self.job.backup
+        return SourceOutcome(backup.label, backup.path, self.seen.source_id, self.plan)
+
+
+def decide(
+    job: SourceJob, options: BackupOptions, volume: Volume, heads: Callable[[], Listing]
+) -> Decided:
+    """Observe and plan one source that is about to be backed up; a refusal is raised."""
+    seen = _observe(job, options, volume, heads())
+    job.services.access.keep_rebuilt_heads()
+    plan = _decide(job, options, volume, seen)
+    _warn(job, seen)
+    if plan.refusal is not None:
+        raise plan.refusal.as_error()
+    return Decided(job, seen, plan)
+
+
+def discard(decided: Decided, volume: Volume) -> None:
+    """Give up the interrupted upload that the plan has no use for."""
+    services, seen = decided.job.services, decided.seen
+    if not decided.plan.discard_journal or seen.source_id is None:
+        return
+    upload = seen.open_upload
+    snapshots = () if upload is None else (upload.begin.snapshot_uuid,)
+    give_up_upload(
+        services.access.store,
+        volume,
+        open_upload_journal(services, seen.source_id),
+        seen.source_id,
+        seen.facts,
+        needed=needed_elsewhere(services, snapshots).needs,
+    )
+
+
+def note_resumed(job: SourceJob, result: BackupResult) -> None:
+    """Say what a backup that went on does not hold."""
+    if result.resumed:
+        job.services.reporter.note(
+            f"{job.backup.label}: changes since the interrupted backup's snapshot "
+            f"({result.backup_id.time:%Y-%m-%d %H:%M} UTC) are left to the next backup"
+        )
+
+
+def opened(job: SourceJob, options: BackupOptions, *, execute: bool) -> Volume:
     """The source's filesystem; only a snapshot of our own asks that it be writable."""
     writable = execute and options.snapshot is None
     return job.services.btrfs.open(job.backup.path, writable=writable)
@@ -203,25 +262,6 @@ def _warn(job: SourceJob, seen: Observed) -> None:
         )
 
 
-def _execute(
-    job: SourceJob, volume: Volume, seen: Observed, plan: BackupPlan
-) -> BackupResult | None:
-    """Carry the plan out; None when there was nothing to send."""
-    services = job.services
-    if plan.discard_journal and seen.source_id is not None:
-        journal = open_upload_journal(services, seen.source_id)
-        give_up_upload(services.access.store, volume, journal, seen.source_id, seen.facts)
-    if plan.decision is Decision.SKIP:
-        return None
-    result = SourceBackup(services, volume, job.backup, seen, plan).run()
-    if result.resumed:
-        services.reporter.note(
-            f"{job.backup.label}: changes since the interrupted backup's snapshot "
-            f"({result.backup_id.time:%Y-%m-%d %H:%M} UTC) are left to the next backup"
-        )
-    return result
-
-
 def _require_readable(listing: Listing, wanted: SourceWishes) -> None:
     """A source whose head is damaged must not look like one that was never backed up."""
     for each in listing.unreadable:
@@ -229,16 +269,30 @@ def _require_readable(listing: Listing, wanted: SourceWishes) -> None:
             raise each.error
 
 
-def _prune_local(
-    job: SourceJob, volume: Volume, seen: Observed, result: BackupResult
+def prune_snapshots(
+    jobs: Mapping[str, SourceJob],
+    volume: Volume,
+    seen: Observed,
+    source_ids: Mapping[str, SourceId],
 ) -> tuple[str, ...]:
-    """Delete snapshots that no rule keeps; the backup is committed, so a failure only warns."""
+    """Delete snapshots that no rule keeps and no repository of the source needs; their paths.
+
+    ``jobs`` and ``source_ids`` are by repository: those whose heads can be read now. The backup is
+    committed, so a failure only warns.
+    """
+    job = next(iter(jobs.values()))
     services, label = job.services, job.backup.label
+    others = {name: state for name, state in job.elsewhere.items() if name not in jobs}
     try:
-        head = services.access.head(result.source_id)
-        if head is None:
+        found = {
+            name: jobs[name].services.access.head(source_id)
+            for name, source_id in source_ids.items()
+        }
+        heads = tuple(head for head in found.values() if head is not None)
+        if not heads or not _are_known(job, others):
             return ()
-        wishes = LocalWishes(seen.facts.source, result.source_id, (head,), job.keep_local)
+        first, *rest = dict.fromkeys(source_ids.values())
+        wishes = LocalWishes(seen.facts.source, first, heads, job.keep_local, other_ids=tuple(rest))
         done = prune_local(services, volume, wishes)
     except BtrfsToS3Error as error:
         services.reporter.warn(f"{label}: no local snapshot was pruned: {error}")
@@ -246,3 +300,15 @@ def _prune_local(
     for left in done.errors:
         services.reporter.warn(f"{label}: a local snapshot could not be pruned: {left}")
     return tuple(snapshot.path for snapshot in done.removed)
+
+
+def _are_known(job: SourceJob, others: Mapping[str, LocalState]) -> bool:
+    """Whether it is known what the source's other repositories need; told where it is not."""
+    label = job.backup.label
+    unknown = [name for name, state in others.items() if not is_known(state, label)]
+    if unknown:
+        job.services.reporter.note(
+            f"{label}: no local snapshot is deleted: what {', '.join(unknown)} needs of them is "
+            "not known here before a backup to it succeeded"
+        )
+    return not unknown

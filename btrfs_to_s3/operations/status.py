@@ -79,7 +79,7 @@ def configured_as(services: Services, label: str, listing: Listing) -> SourceId 
     """
     known = [head.source_id for head in listing.heads]
     damaged = [each.source_id for each in listing.unreadable]
-    remembered = _recall_source(services.state, label)
+    remembered = remembered_as(services.state, label)
     if remembered is not None and remembered in (*known, *damaged):
         return remembered
     host = services.access.host
@@ -94,7 +94,8 @@ def _is_here(head: Head, host: Host) -> bool:
     return host.host_id == head.host_id or host.host_name == head.host_name
 
 
-def _recall_source(state: LocalState, label: str) -> SourceId | None:
+def remembered_as(state: LocalState, label: str) -> SourceId | None:
+    """The stored source that the last run found a label of this host's file to mean."""
     remembered = state.recall(_CONFIGURED, label)
     try:
         return None if remembered is None else SourceId.parse(remembered.decode("ascii"))

@@ -42,6 +42,8 @@ _KINDS: Final[Mapping[str, str]] = {
     "CreateMultipartUpload": "put",
     "UploadPart": "put",
     "CompleteMultipartUpload": "put",
+    "CopyObject": "put",
+    "UploadPartCopy": "put",
     "GetObject": "get",
     "GetBucketVersioning": "get",
     "HeadObject": "head",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from btrfs_to_s3.errors import AccessDeniedError, RepositoryError
 from btrfs_to_s3.s3 import capabilities as probing
-from btrfs_to_s3.s3 import listing, reading, writing
+from btrfs_to_s3.s3 import copying, listing, reading, writing
 from btrfs_to_s3.s3.session import Limits, Session, World
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.objects import (
         Capabilities,
         Condition,
+        CopySource,
         DeleteFailure,
         DeleteTarget,
         ListedObject,
@@ -156,6 +157,33 @@ class S3Store:
     def abort_upload(self, key: str, upload_id: str) -> None:
         """Give up an upload."""
         writing.abort_upload(self._session, key, upload_id)
+
+    def copy_source(self, key: str, etag: str, version_id: str | None) -> CopySource:
+        """How another store names this object."""
+        return copying.source(self._session, key, etag, version_id)
+
+    def copies_from(self, source: CopySource) -> bool:
+        """Whether both are on one service."""
+        return source.service == copying.service_of(self._session)
+
+    def copy(self, key: str, source: CopySource, role: Role) -> ObjectState:
+        """Have the service copy a whole object."""
+        return copying.copy_object(self._session, key, source, role)
+
+    def copy_part(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        source: CopySource,
+        *,
+        offset: int,
+        size_bytes: int,
+        sha256: bytes,
+    ) -> UploadedPart:
+        """Have the service copy a range into a part."""
+        span = (offset, offset + size_bytes - 1)
+        return copying.copy_part(self._session, key, upload_id, number, source, span, sha256)
 
     def get(
         self, key: str, *, offset: int, size_bytes: int, version_id: str | None = None

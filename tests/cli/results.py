@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.cli import documents, prune_rendering, text, verify_rendering
+from btrfs_to_s3.cli import copy_rendering, documents, prune_rendering, text, verify_rendering
 from btrfs_to_s3.cli.exit_codes import Failure, of_sources
 from btrfs_to_s3.errors import IntegrityError, SourceError
 from btrfs_to_s3.model.backup import Head
@@ -16,6 +16,7 @@ from btrfs_to_s3.model.objects import DeleteFailure, ListedObject, UnfinishedUpl
 from btrfs_to_s3.model.policy import KeepPolicy
 from btrfs_to_s3.operations.backup import BackupResult
 from btrfs_to_s3.operations.compare import TreeComparison
+from btrfs_to_s3.operations.copy import CopyResult
 from btrfs_to_s3.operations.listing import Listing, ShownBackup, Unreadable
 from btrfs_to_s3.operations.prune import (
     KeepWishes,
@@ -30,6 +31,7 @@ from btrfs_to_s3.operations.run import SourceOutcome
 from btrfs_to_s3.operations.status import StatusReport
 from btrfs_to_s3.operations.verify_report import Counts, Finding, Level, Problem, VerifyReport
 from btrfs_to_s3.plan.backup import BackupPlan, Decision
+from btrfs_to_s3.plan.copying import plan_copy
 from btrfs_to_s3.plan.orphans import LostUpload, Orphan, OrphanPlan
 from btrfs_to_s3.plan.parents import Parent
 from btrfs_to_s3.plan.restore import Action, Link, RestorePlan
@@ -294,10 +296,40 @@ def prune() -> Rendering:
     )
 
 
+def copy_dry_run() -> Rendering:
+    planned = plan_copy(HEAD, SECOND, [replace(HEAD, backups=(FULL,))])
+    urls = (URL, "s3://away/pre")
+    return (
+        copy_rendering.of_plan(urls, HEAD, SECOND, planned),
+        copy_rendering.plan_text(urls, HEAD, SECOND, planned),
+    )
+
+
+def copy() -> Rendering:
+    planned = plan_copy(HEAD, SECOND, [replace(HEAD, backups=(FULL,))])
+    urls = (URL, "s3://away/pre")
+    result = CopyResult(
+        source_id=planned.source_id,
+        backup_id=SECOND.backup_id,
+        copied=tuple(entry.backup_id for entry in planned.missing),
+        stored_size_bytes=planned.stored_size_bytes,
+        reused_chunks=1,
+        inside=True,
+        requests=REQUESTS,
+        duration=timedelta(seconds=12.5),
+    )
+    return (
+        copy_rendering.of_result(urls, HEAD, SECOND, planned, result),
+        copy_rendering.result_text(urls, result),
+    )
+
+
 ALL: dict[str, Callable[[], Rendering]] = {
     "backup": backup,
     "backup-dry-run": dry_run,
     "plan": plan,
+    "copy": copy,
+    "copy-dry-run": copy_dry_run,
     "list": list_,
     "show": show,
     "status": status,

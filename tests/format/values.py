@@ -86,6 +86,7 @@ def manifests(draw: DrawFn) -> Manifest:
         data_class=draw(words),
         metadata_class=draw(words),
         lock=draw(st.none() | st.dictionaries(words, words, max_size=3)),
+        origin_repository_id=draw(st.none() | words),
     )
 
 

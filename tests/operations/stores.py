@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.objects import (
         Capabilities,
         Condition,
+        CopySource,
         ListedObject,
         ListedVersion,
         ObjectState,
@@ -96,6 +97,34 @@ class Delegate:
     def abort_upload(self, key: str, upload_id: str) -> None:
         """As the inner store."""
         self.inner.abort_upload(key, upload_id)
+
+    def copy_source(self, key: str, etag: str, version_id: str | None) -> CopySource:
+        """As the inner store."""
+        return self.inner.copy_source(key, etag, version_id)
+
+    def copies_from(self, source: CopySource) -> bool:
+        """As the inner store."""
+        return self.inner.copies_from(source)
+
+    def copy(self, key: str, source: CopySource, role: Role) -> ObjectState:
+        """As the inner store."""
+        return self.inner.copy(key, source, role)
+
+    def copy_part(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        source: CopySource,
+        *,
+        offset: int,
+        size_bytes: int,
+        sha256: bytes,
+    ) -> UploadedPart:
+        """As the inner store."""
+        return self.inner.copy_part(
+            key, upload_id, number, source, offset=offset, size_bytes=size_bytes, sha256=sha256
+        )
 
     def get(
         self, key: str, *, offset: int, size_bytes: int, version_id: str | None = None

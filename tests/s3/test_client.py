@@ -10,11 +10,13 @@ import pytest
 from btrfs_to_s3.errors import AccessDeniedError, ConfigError
 from btrfs_to_s3.model.objects import Capabilities, Create, Replace, Role
 from btrfs_to_s3.s3 import S3Settings, S3Store
+from btrfs_to_s3.s3.client import RequestCounter, make_client
 from tests.s3.conftest import QUICK
 from tests.s3.fakes import sha
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from tests.s3.conftest import Place
     from tests.s3.fault_proxy import FaultProxy
@@ -125,3 +127,28 @@ def test_an_impossible_endpoint_is_a_configuration_error() -> None:
 
 def test_settings_show_no_secret_because_they_hold_none() -> None:
     assert not any("secret" in name or "access_key" in name for name in S3Settings.__slots__)
+
+
+def test_a_named_profile_is_never_mixed_with_credentials_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.write_text(
+        "[away]\naws_access_key_id = away-key\naws_secret_access_key = away-secret\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "home-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "home-secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "home-token")
+    found = {}
+    for profile in (None, "away"):
+        settings = S3Settings("bucket", region="eu-central-1", profile=profile)
+        client = make_client(settings, RequestCounter())
+        # botocore keeps a client's credentials in its signer only.
+        given = client._request_signer._credentials  # type: ignore[attr-defined]  # noqa: SLF001
+        found[profile] = (given.access_key, given.secret_key, given.token)
+        client.close()
+    assert found == {
+        None: ("home-key", "home-secret", "home-token"),
+        "away": ("away-key", "away-secret", None),
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,23 +14,24 @@ from btrfs_to_s3.cli import documents, text
 from btrfs_to_s3.cli.exit_codes import of_named, of_sources
 from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, TRANSFER, WRITING, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.repositories import each, failed, grouped
 from btrfs_to_s3.config.settings import KEEP_LOCAL
-from btrfs_to_s3.config.sources import select_sources
-from btrfs_to_s3.errors import UsageError
+from btrfs_to_s3.config.sources import select_by_repository
+from btrfs_to_s3.errors import BtrfsToS3Error, UsageError
 from btrfs_to_s3.host.resources import peak_memory_bytes
 from btrfs_to_s3.model.identity import SourceId
 from btrfs_to_s3.operations.listing import Listing, read_heads
 from btrfs_to_s3.operations.prepare import prepare_to_look, prepare_to_write
 from btrfs_to_s3.operations.run import BackupOptions, plan_sources, run_sources
+from btrfs_to_s3.operations.run_many import Destination, run_many
 from btrfs_to_s3.operations.status import remember_run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from btrfs_to_s3.cli.exit_codes import Failure
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.config.effective import Config, SourceConfig
-    from btrfs_to_s3.errors import BtrfsToS3Error
     from btrfs_to_s3.operations.run import SourceOutcome
     from btrfs_to_s3.wiring import Application
 
@@ -89,9 +92,7 @@ def backup(  # noqa: PLR0913 - one argument for each option
     on the filesystem. A source that has not changed is skipped. An interrupted backup goes on
     where it stopped, with the same snapshot.
     """
-    config = session.config()
-    config.required_repository()
-    sources = select_sources(config, paths, Path.cwd())
+    by_place = select_by_repository(session.config(), paths, Path.cwd())
     options = BackupOptions(
         full=full,
         force=force,
@@ -100,16 +101,33 @@ def backup(  # noqa: PLR0913 - one argument for each option
         new=new,
         snapshot=None if snapshot is None else Path.cwd() / snapshot,
     )
-    _require_one(sources, options)
-    run = _Run(sources, options, named_paths(sources, options, given=bool(paths)))
-    if not dry_run:
-        return _back_up(session, config, run)
-    with session.application(config, looking=True) as app:
-        outcomes = look(app, sources, options, exists=prepare_to_look(app.services()))
-        return _result(session, app.store.url, outcomes, run, dry_run=True)
+    runs = {}
+    for place, sources in by_place:
+        _require_one(sources, options)
+        named = named_paths(sources, options, given=bool(paths))
+        runs[place.name] = _Run(sources, options, named)
+    places = [place for place, _ in by_place]
+    if adopt is not None and len(places) > 1:
+        raise UsageError(
+            "--adopt names a source of one repository, but there are several",
+            hint=f"say which with --repository {'|'.join(place.name for place in places)}",
+        )
+    if dry_run:
+        return each(session, places, lambda place: _look(session, place, runs[place.name]))
+    if len(places) > 1:
+        return _back_up_many(session, places, runs)
+    return _back_up(session, places[0], runs[places[0].name])
 
 
 COMMAND = backup
+
+
+def _look(session: Session, config: Config, run: _Run) -> Result:
+    """What would be done in one repository."""
+    with session.application(config, looking=True) as app:
+        exists = prepare_to_look(app.services())
+        outcomes = look(app, run.sources, run.options, exists=exists)
+        return _result(session, app.store.url, outcomes, run, dry_run=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +170,54 @@ def _back_up(session: Session, config: Config, run: _Run) -> Result:
         return _result(session, app.store.url, outcomes, run, dry_run=False)
 
 
+def _back_up_many(session: Session, places: Sequence[Config], runs: Mapping[str, _Run]) -> Result:
+    """Back up to several repositories, side by side."""
+    results: dict[str, Result] = {}
+    apps: dict[str, Application] = {}
+    with ExitStack() as stack:
+        for place in places:
+            try:
+                app = stack.enter_context(session.application(place, shares=len(places)))
+                stack.enter_context(app.lock())
+            except BtrfsToS3Error as error:
+                results[place.name] = failed(session.failure_of(error))
+            else:
+                apps[place.name] = app
+        found = run_many(
+            [
+                _destination(place.name, apps[place.name], runs)
+                for place in places
+                if place.name in apps
+            ],
+            next(iter(runs.values())).options,
+            secrets.token_hex(4),
+            session.reporter,
+            session.stop,
+        )
+        for name, app in apps.items():
+            remember_run(app.services(), found[name].outcomes)
+            end = found[name].error
+            ended = None if end is None else session.failure_of(end)
+            if ended is not None and not found[name].outcomes:
+                results[name] = failed(ended)
+            else:
+                outcomes, url = found[name].outcomes, app.store.url
+                results[name] = _result(
+                    session, url, outcomes, runs[name], dry_run=False, ended=ended
+                )
+    return grouped([(place, results[place.name]) for place in places])
+
+
+def _destination(name: str, app: Application, runs: Mapping[str, _Run]) -> Destination:
+    services = app.services()
+    return Destination(
+        name,
+        tuple(app.job(source) for source in runs[name].sources),
+        lambda: read_heads(services),
+        lambda: prepare_to_write(services),
+    )
+
+
 def _result(
     session: Session,
     url: str,
@@ -159,11 +225,15 @@ def _result(
     run: _Run,
     *,
     dry_run: bool,
+    ended: Failure | None = None,
 ) -> Result:
-    not_attempted = [source.label for source in run.sources[len(outcomes) :]]
+    told = {outcome.label for outcome in outcomes}
+    not_attempted = [source.label for source in run.sources if source.label not in told]
     failures = failures_of(session, outcomes, run.named)
-    if not_attempted and not failures:
+    if not_attempted and not failures and ended is None:
         raise AssertionError("a run ended early without saying why")
+    if ended is not None:
+        failures = {**failures, ", ".join(not_attempted): ended}
     failure = of_sources(failures, len(run.sources))
     peak = None if dry_run else peak_memory_bytes()
     shown = list(failures.items())

@@ -11,11 +11,13 @@ from btrfs_to_s3.cli import documents, text
 from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.repositories import each
 from btrfs_to_s3.operations.listing import list_backups
 from btrfs_to_s3.operations.prepare import prepare_to_read
 
 if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session
+    from btrfs_to_s3.config.effective import Config
     from btrfs_to_s3.operations.listing import Listing
 
 
@@ -26,12 +28,23 @@ if TYPE_CHECKING:
 def list_(session: Session, *, source: str | None) -> Result:
     """List backups: all of them, or those of SOURCE.
 
-    SOURCE is a label, HOST/LABEL or a source id. Needs neither root nor Btrfs.
+    SOURCE is a label, HOST/LABEL or a source id. Without --repository, of every repository that
+    the file's sources name. Needs neither root nor Btrfs.
     """
-    with session.application(session.config()) as app:
+    places = session.config().places()
+    named = source is not None
+    return each(session, places, lambda place: _list(session, place, source), anywhere=named)
+
+
+COMMAND = list_
+
+
+def _list(session: Session, config: Config, source: str | None) -> Result:
+    """The backups of one repository."""
+    with session.application(config) as app:
         prepare_to_read(app.services())
         listing = list_backups(app.services(), source)
-        damaged = [(str(each.source_id), Failure.of(each.error)) for each in listing.unreadable]
+        damaged = [(str(one.source_id), Failure.of(one.error)) for one in listing.unreadable]
         failure = damaged[0][1] if damaged else None
         return Result(
             partial(_document, app.store.url, listing, failure),
@@ -39,9 +52,6 @@ def list_(session: Session, *, source: str | None) -> Result:
             failure,
             damaged,
         )
-
-
-COMMAND = list_
 
 
 def _document(url: str, listing: Listing, failure: Failure | None) -> documents.Document:

@@ -14,8 +14,9 @@ from btrfs_to_s3.cli.commands.prune import errors_of, wishes_for, wishes_of
 from btrfs_to_s3.cli.exit_codes import of_sources
 from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, WRITING, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.repositories import each
 from btrfs_to_s3.config.settings import KEEP, ORPHAN_AGE, PRICES
-from btrfs_to_s3.config.sources import select_sources
+from btrfs_to_s3.config.sources import select_by_repository
 from btrfs_to_s3.operations import prune as pruning
 from btrfs_to_s3.operations.prepare import prepare_to_look
 from btrfs_to_s3.operations.run import BackupOptions
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from btrfs_to_s3.cli.session import Session
-    from btrfs_to_s3.config.effective import SourceConfig
+    from btrfs_to_s3.config.effective import Config, SourceConfig
     from btrfs_to_s3.operations.prune import RepositoryPlan
     from btrfs_to_s3.operations.run import SourceOutcome
     from btrfs_to_s3.wiring import Application
@@ -42,23 +43,36 @@ def plan(session: Session, *, paths: tuple[str, ...]) -> Result:
     Without PATH, all sources of the configuration file are looked at. Ends as backup would: with 3
     when a source would be refused.
     """
-    config = session.config()
-    config.required_repository()
-    sources = select_sources(config, paths, Path.cwd())
+    by_place = select_by_repository(session.config(), paths, Path.cwd())
+    sources = {place.name: selected for place, selected in by_place}
+    return each(
+        session,
+        [place for place, _ in by_place],
+        lambda place: _plan(session, place, sources[place.name], given=bool(paths)),
+    )
+
+
+COMMAND = plan
+
+
+def _plan(
+    session: Session, config: Config, sources: Sequence[SourceConfig], *, given: bool
+) -> Result:
+    """What backup and prune would do in one repository."""
     with session.application(config, looking=True) as app:
         exists = prepare_to_look(app.services())
         options = BackupOptions(check_chain=False)
         outcomes = look(app, sources, options, exists=exists)
         prunes = pruning.RepositoryPlan((), None)
         if exists:
-            prunes = _prunes(app, sources, outcomes, everything=not paths)
-        named = named_paths(sources, options, given=bool(paths))
+            prunes = _prunes(app, sources, outcomes, everything=not given)
+        named = named_paths(sources, options, given=given)
         failures = failures_of(session, outcomes, named)
         pruned = {
             name: session.failure_of(error) for name, error in errors_of(prunes, None).items()
         }
         # A head that cannot be read is told once, as the failure of its source.
-        others = {name: each for name, each in pruned.items() if not failures}
+        others = {name: one for name, one in pruned.items() if not failures}
         failure = of_sources({**failures, **others}, len(sources))
         document = documents.of_outcomes(
             app.store.url, outcomes, failures, (), None, dry_run=True
@@ -72,9 +86,6 @@ def plan(session: Session, *, paths: tuple[str, ...]) -> Result:
             failure,
             [*failures.items(), *others.items()],
         )
-
-
-COMMAND = plan
 
 
 def _prunes(

@@ -11,6 +11,7 @@ from btrfs_to_s3.cli import documents, prune_rendering
 from btrfs_to_s3.cli.exit_codes import of_sources
 from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.repositories import each
 from btrfs_to_s3.config.settings import KEEP, ORPHAN_AGE
 from btrfs_to_s3.errors import BtrfsToS3Error, SourceError
 from btrfs_to_s3.operations import prune as operation
@@ -46,8 +47,20 @@ def prune(session: Session, *, source: str | None, dry_run: bool) -> Result:
     SOURCE, objects of no backup that are older than orphan_age go too. A bucket that keeps
     versions loses the removed backups' versions as well.
     """
-    config = session.config()
-    config.required_repository()
+    places = session.config().places()
+    return each(
+        session,
+        places,
+        lambda place: _prune(session, place, source, dry_run=dry_run),
+        anywhere=source is not None,
+    )
+
+
+COMMAND = prune
+
+
+def _prune(session: Session, config: Config, source: str | None, *, dry_run: bool) -> Result:
+    """Remove, or only say what would be removed, from one repository."""
     with session.application(config, looking=dry_run) as app:
         with nullcontext() if dry_run else app.lock():
             services = app.services()
@@ -78,9 +91,6 @@ def prune(session: Session, *, source: str | None, dry_run: bool) -> Result:
         )
 
 
-COMMAND = prune
-
-
 def wishes_of(
     app: Application, config: Config, source: str | None
 ) -> tuple[operation.PruneWishes, tuple[str, ...]]:
@@ -106,14 +116,14 @@ def wishes_of(
             for head in listing.heads
             if head.source_id not in wanted
         )
-        wanted += [each.source_id for each in listing.unreadable]
+        wanted += [one.source_id for one in listing.unreadable]
     keeps = tuple(_keep(app, by_id.get(source_id), source_id) for source_id in wanted)
     return operation.PruneWishes(keeps, config.orphan_age, source is None), others
 
 
 def wishes_for(app: Application, sources: Mapping[SourceId, SourceConfig]) -> operation.PruneWishes:
     """What to keep of these sources alone."""
-    keeps = tuple(_keep(app, each, source_id) for source_id, each in sources.items())
+    keeps = tuple(_keep(app, source, source_id) for source_id, source in sources.items())
     return operation.PruneWishes(keeps, app.config.orphan_age, whole_repository=False)
 
 
@@ -128,10 +138,10 @@ def _configured(
     services: Services, config: Config, listing: Listing
 ) -> dict[SourceId, SourceConfig]:
     found: dict[SourceId, SourceConfig] = {}
-    for each in config.sources:
-        source_id = configured_as(services, each.label, listing)
+    for source in config.sources:
+        source_id = configured_as(services, source.label, listing)
         if source_id is not None:
-            found[source_id] = each
+            found[source_id] = source
     return found
 
 
@@ -164,10 +174,10 @@ def errors_of(
     """What went wrong, by source; what concerns no one source stands last, under ``orphans``."""
     results: Sequence[tuple[SourceId, BtrfsToS3Error | None]]
     if done is None:
-        results = [(each.wishes.source_id, each.error) for each in planned.sources]
+        results = [(one.wishes.source_id, one.error) for one in planned.sources]
         orphans = planned.orphan_error
     else:
-        results = [(each.source_id, each.error) for each in done.sources]
+        results = [(one.source_id, one.error) for one in done.sources]
         orphans = done.orphans.error
     found = {str(source_id): error for source_id, error in results if error is not None}
     return found if orphans is None else {**found, "orphans": orphans}

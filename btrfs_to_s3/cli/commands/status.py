@@ -10,6 +10,7 @@ from btrfs_to_s3.cli import documents, human, text
 from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.repositories import each
 from btrfs_to_s3.config.units import parse_duration
 from btrfs_to_s3.errors import StaleError
 from btrfs_to_s3.operations.prepare import prepare_to_read
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from btrfs_to_s3.cli.session import Session
+    from btrfs_to_s3.config.effective import Config
     from btrfs_to_s3.operations.status import StatusReport
 
 
@@ -38,12 +40,19 @@ def status(session: Session, *, max_age: str | None) -> Result:
     A source of this host's configuration file without any backup is stale whatever its age.
     """
     limit = None if max_age is None else parse_duration(max_age)
-    config = session.config()
+    return each(session, session.config().places(), lambda place: _status(session, place, limit))
+
+
+COMMAND = status
+
+
+def _status(session: Session, config: Config, limit: timedelta | None) -> Result:
+    """How fresh the sources of one repository are."""
     with session.application(config) as app:
         prepare_to_read(app.services())
-        labels = [source.label for source in config.sources]
+        labels = [source.label for source in config.sources if config.stores(source)]
         report = report_status(app.services(), limit, labels)
-        failures = [(str(each.source_id), Failure.of(each.error)) for each in report.unreadable]
+        failures = [(str(one.source_id), Failure.of(one.error)) for one in report.unreadable]
         stale = _stale(report, limit)
         if stale is not None:
             failures.append(("", stale))
@@ -55,9 +64,6 @@ def status(session: Session, *, max_age: str | None) -> Result:
             failures,
             summary=True,
         )
-
-
-COMMAND = status
 
 
 def _stale(report: StatusReport, limit: timedelta | None) -> Failure | None:
