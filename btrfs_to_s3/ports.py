@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import timedelta
     from pathlib import Path
     from types import TracebackType
     from typing import Self
     from uuid import UUID
 
+    from btrfs_to_s3.model.bucket import Lifecycle, ObjectLock, Versioning
     from btrfs_to_s3.model.objects import (
         Capabilities,
         Condition,
@@ -137,6 +139,48 @@ class ObjectStore(Protocol):
 
     def delete(self, targets: Iterable[DeleteTarget]) -> Sequence[DeleteFailure]:
         """Delete objects or versions, 1000 a request; what is already gone counts as deleted."""
+
+
+class Bucket(Protocol):
+    """The bucket around a repository, for ``doctor``. Errors and waits are as of ``ObjectStore``.
+
+    What the service does not know, or the credentials may not ask, is a ``RepositoryError``.
+    """
+
+    @property
+    def name(self) -> str:
+        """The bucket's name."""
+
+    @property
+    def configured_region(self) -> str | None:
+        """The region that requests are signed for."""
+
+    def credentials_origin(self) -> str:
+        """Where credentials are found, in words; never they themselves.
+
+        ``AccessDeniedError`` when there are none, or they cannot be read.
+        """
+
+    def region(self) -> str | None:
+        """The bucket's region; None where the service does not say."""
+
+    def clock_skew(self) -> timedelta | None:
+        """How far this machine's clock is ahead of the service's, by its last answer to this store.
+
+        To a second; None before any answer. Errors are answers.
+        """
+
+    def versioning(self) -> Versioning:
+        """Whether the bucket keeps versions."""
+
+    def object_lock(self) -> ObjectLock | None:
+        """Object Lock's state; None where it is off, or unknown to the service."""
+
+    def lifecycle(self) -> Lifecycle:
+        """The lifecycle configuration; without rules where there is none."""
+
+    def replace_lifecycle(self, wanted: Lifecycle) -> None:
+        """Set the whole configuration: S3 takes no condition, so read it just before."""
 
 
 class SendStream(Protocol):

@@ -19,6 +19,8 @@ INDEXES = "indexes/"
 CATALOGS = "catalogs/"
 NOTES = "notes/"
 CHUNKS = "chunks/"
+METADATA = (REPOSITORY, SOURCES, HEADS, MANIFESTS, INDEXES, CATALOGS, NOTES)
+"""Key prefixes of all objects of the metadata class."""
 
 _MAX_CHUNK_NUMBER = 99_999_999
 _OF_BACKUP = re.compile(

@@ -90,6 +90,7 @@ class Session:
     learned: Learned
     watch: HangWatch
     cancel: Cancellation
+    now: Callable[[], datetime]
 
     @classmethod
     def open(cls, settings: S3Settings, limits: Limits, world: World) -> Session:
@@ -119,6 +120,7 @@ class Session:
             learned=Learned(),
             watch=watch,
             cancel=NeverCancelled(),
+            now=world.now,
         )
 
     def bound(self, cancel: Cancellation) -> Session:

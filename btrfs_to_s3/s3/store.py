@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from btrfs_to_s3.errors import AccessDeniedError, RepositoryError
 from btrfs_to_s3.s3 import capabilities as probing
 from btrfs_to_s3.s3 import listing, reading, writing
+from btrfs_to_s3.s3.bucket import S3Bucket
 from btrfs_to_s3.s3.session import Limits, Session, World
 
 if TYPE_CHECKING:
@@ -97,6 +98,10 @@ class S3Store:
     def storage_class(self, role: Role) -> str:
         """The storage class that new objects of this role get."""
         return self._session.settings.storage_class(role)
+
+    def bucket(self) -> S3Bucket:
+        """The bucket around the repository, through the same client."""
+        return S3Bucket(self._session)
 
     def request_counts(self) -> Mapping[str, int]:
         """Requests sent so far, retries included, by kind: put, get, list, head, delete."""
