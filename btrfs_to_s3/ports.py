@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         UnfinishedUpload,
         UploadedPart,
     )
+    from btrfs_to_s3.model.place import SnapshotDirectory, SourcePlace
     from btrfs_to_s3.model.subvolume import SendOptions, Subvolume
 
 Body = bytes | bytearray | memoryview | BinaryIO
@@ -266,6 +267,9 @@ class Volume(Protocol):
         (ETXTBSY); nothing is left then.
         """
 
+    def snapshot_directory(self) -> SnapshotDirectory:
+        """The directory where this program keeps its snapshots, which may not exist yet."""
+
     def in_snapshot_directory(self, subvolume: Subvolume) -> bool:
         """Whether the subvolume lies in the directory where this program keeps its snapshots."""
 
@@ -334,6 +338,31 @@ class Btrfs(Protocol):
 
     def versions(self) -> tuple[str, str]:
         """Kernel release and btrfs-progs version."""
+
+
+class BtrfsInspection(Protocol):
+    """What ``doctor`` asks of this machine's Btrfs; all but ``open`` needs no privilege."""
+
+    def kernel(self) -> str:
+        """The kernel's release."""
+
+    def progs(self) -> str:
+        """The version of btrfs-progs; ``SourceError`` when they are missing."""
+
+    def privileged(self) -> bool:
+        """Whether this process may snapshot, send and receive."""
+
+    def best_send_options(self, protocol: str) -> SendOptions:
+        """As of ``Btrfs``."""
+
+    def look(self, path: Path) -> SourcePlace:
+        """What anybody may see of a directory.
+
+        ``SourceError`` when it is missing, no directory, or not on Btrfs.
+        """
+
+    def open(self, path: Path, *, writable: bool) -> Volume:
+        """As of ``Btrfs``."""
 
 
 class Journal(Protocol):

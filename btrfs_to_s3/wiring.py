@@ -11,8 +11,8 @@ from btrfs_to_s3.btrfs.local import LocalBtrfs
 from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.host.identity import host_id, host_name
 from btrfs_to_s3.host.lock import RunLock
-from btrfs_to_s3.host.memory import affordable_concurrency, available_memory_bytes
-from btrfs_to_s3.host.state import LocalStateDirectory, repository_key, state_root
+from btrfs_to_s3.host.memory import Affordable, affordable_concurrency, available_memory_bytes
+from btrfs_to_s3.host.state import LocalStateDirectory, observe_root, repository_key, state_root
 from btrfs_to_s3.operations.backup import BackupJob
 from btrfs_to_s3.operations.repository import Host, RepositoryAccess
 from btrfs_to_s3.operations.run import SourceJob
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from btrfs_to_s3.config.effective import Config, SourceConfig, SourcePolicy
+    from btrfs_to_s3.model.place import StatePlace
     from btrfs_to_s3.ports import Cancellation, Reporter
 
-__all__ = ["Application", "utc_now"]
+__all__ = ["Application", "affordable_here", "inspection", "state_place", "utc_now"]
 
 _CONSTANT_BYTES = 96 * 1024 * 1024
 """Memory beside the parts in flight: the interpreter, boto3, blocks and frames."""
@@ -139,12 +140,7 @@ class Application:
         )
 
     def _affordable_concurrency(self) -> int:
-        affordable = affordable_concurrency(
-            self.config.concurrency,
-            self.config.part_size_bytes,
-            _CONSTANT_BYTES,
-            available_memory_bytes(),
-        )
+        affordable = affordable_here(self.config)
         if affordable.reason is not None:
             self._reporter.warn(affordable.reason)
         return affordable.concurrency
@@ -185,3 +181,20 @@ class Application:
         found = self.store.capabilities
         if found is not None and self._known is None:
             self.state.remember(*_CAPABILITIES, s3_capabilities.encode(found))
+
+
+def affordable_here(config: Config) -> Affordable:
+    """How many parts in flight this machine's memory takes."""
+    return affordable_concurrency(
+        config.concurrency, config.part_size_bytes, _CONSTANT_BYTES, available_memory_bytes()
+    )
+
+
+def inspection(policy: SourcePolicy | None) -> LocalBtrfs:
+    """This machine's Btrfs without any repository; None: with the default snapshot directory."""
+    return LocalBtrfs() if policy is None else LocalBtrfs(policy.snapshot_directory)
+
+
+def state_place(config: Config, environ: Mapping[str, str]) -> StatePlace:
+    """What the state directory is like."""
+    return observe_root(state_root(config.state_dir, environ))

@@ -31,6 +31,7 @@ _EXIT_CODES = (
 ABOUT = {
     "backup": "Back up subvolumes.",
     "completion": "Print the code for completion in a shell.",
+    "doctor": "Look at everything that backups and restores rely on.",
     "list": "List backups.",
     "plan": "Say what backup and prune would do now, and why.",
     "prune": "Remove the backups that no keep rule keeps.",

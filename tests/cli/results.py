@@ -7,15 +7,26 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.cli import documents, prune_rendering, text, verify_rendering
+from btrfs_to_s3.cli import (
+    doctor_rendering,
+    documents,
+    prune_rendering,
+    text,
+    verify_rendering,
+)
+from btrfs_to_s3.cli.commands.doctor import Findings, failure_of
 from btrfs_to_s3.cli.exit_codes import Failure, of_sources
 from btrfs_to_s3.errors import IntegrityError, SourceError
+from btrfs_to_s3.format import keys
 from btrfs_to_s3.model.backup import Head
+from btrfs_to_s3.model.bucket import Lifecycle
+from btrfs_to_s3.model.check import failed, unknown
 from btrfs_to_s3.model.identity import Kind, SourceId
 from btrfs_to_s3.model.objects import DeleteFailure, ListedObject, UnfinishedUpload
 from btrfs_to_s3.model.policy import KeepPolicy
 from btrfs_to_s3.operations.backup import BackupResult
 from btrfs_to_s3.operations.compare import TreeComparison
+from btrfs_to_s3.operations.doctor import ServiceReport
 from btrfs_to_s3.operations.listing import Listing, ShownBackup, Unreadable
 from btrfs_to_s3.operations.prune import (
     KeepWishes,
@@ -29,7 +40,9 @@ from btrfs_to_s3.operations.restore import RestoreResult
 from btrfs_to_s3.operations.run import SourceOutcome
 from btrfs_to_s3.operations.status import StatusReport
 from btrfs_to_s3.operations.verify_report import Counts, Finding, Level, Problem, VerifyReport
+from btrfs_to_s3.plan import doctor as judgement
 from btrfs_to_s3.plan.backup import BackupPlan, Decision
+from btrfs_to_s3.plan.lifecycle import LifecycleRules, judge, propose
 from btrfs_to_s3.plan.orphans import LostUpload, Orphan, OrphanPlan
 from btrfs_to_s3.plan.parents import Parent
 from btrfs_to_s3.plan.restore import Action, Link, RestorePlan
@@ -294,10 +307,34 @@ def prune() -> Rendering:
     )
 
 
+def doctor() -> Rendering:
+    rules = LifecycleRules(
+        Lifecycle(({"ID": "logs", "Filter": {"Prefix": "logs/"}, "Status": "Enabled"},)),
+        "pre",
+        keys.METADATA,
+        keys.CHUNKS,
+        timedelta(days=7),
+        versioned=False,
+    )
+    checks = [
+        judgement.judge_kernel("6.18.44"),
+        judgement.judge_privilege(privileged=False),
+        failed("source", "/home is not on Btrfs but on ext4", "mount it", subject="home"),
+        judgement.judge_clock(timedelta(seconds=-400)),
+        unknown("region", "access denied", "allow s3:ListBucket"),
+        *judge(rules),
+    ]
+    found = Findings(checks, ServiceReport(proposal=propose(rules)), URL, "bucket")
+    failure = failure_of(checks)
+    document = documents.with_failure(doctor_rendering.document(found), failure)
+    return document, doctor_rendering.text(found)
+
+
 ALL: dict[str, Callable[[], Rendering]] = {
     "backup": backup,
     "backup-dry-run": dry_run,
     "plan": plan,
+    "doctor": doctor,
     "list": list_,
     "show": show,
     "status": status,

@@ -47,7 +47,7 @@ def _keys(value: object) -> Iterator[tuple[str, object]]:
     if isinstance(value, dict):
         for name, inner in value.items():
             yield name, inner
-            if name != "requests":
+            if name not in {"requests", "configuration"}:
                 yield from _keys(inner)
     elif isinstance(value, list):
         for inner in value:
