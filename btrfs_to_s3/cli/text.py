@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.plan.restore import RestorePlan
 
 _INDENT = 2
-_REQUEST_KINDS = ("put", "get", "list", "head", "delete")
+_REQUEST_KINDS = ("put", "get", "list", "head", "delete", "thaw")
 
 
 def line(text: str, style: str = "") -> Text:
