@@ -103,6 +103,10 @@ class Application:
         """The lock of restores to one filesystem: a backup under way does not stop them."""
         return RunLock(self.state.directory / f"restore-{filesystem}")
 
+    def thaw_lock(self, name: str) -> RunLock:
+        """The lock of those that ask for the same thaw."""
+        return RunLock(self.state.directory / f"thaw-{name}")
+
     def services(self, policy: SourcePolicy | None = None) -> Services:
         """What operations need; with a source's policy, its storage class and snapshot place."""
         access = self.access

@@ -34,6 +34,7 @@ from btrfs_to_s3.format.records import (
 from btrfs_to_s3.model.backup import Repository
 from btrfs_to_s3.model.objects import Create, Replace, Role
 from btrfs_to_s3.operations.intact import read_intact
+from btrfs_to_s3.operations.metadata import read_metadata
 from btrfs_to_s3.plan.rebuild import rebuild_head
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class RepositoryAccess:
 
     def _read_repository(self) -> bytes | None:
         try:
-            data, _ = self.store.get_whole(keys.REPOSITORY, limit_bytes=RECORD_LIMIT_BYTES)
+            data, _ = read_metadata(self.store, keys.REPOSITORY, limit_bytes=RECORD_LIMIT_BYTES)
         except MissingObjectError:
             return None
         repository = decode_repository(data)
@@ -182,7 +183,7 @@ class RepositoryAccess:
     def source_record(self, source_id: SourceId) -> SourceRecord:
         """The source's record."""
         key = keys.source(source_id)
-        data, _ = self.store.get_whole(key, limit_bytes=RECORD_LIMIT_BYTES)
+        data, _ = read_metadata(self.store, key, limit_bytes=RECORD_LIMIT_BYTES)
         return decode_source(data, key)
 
     def create_source(self, record: SourceRecord) -> None:
@@ -265,7 +266,7 @@ class RepositoryAccess:
     def _manifest(self, source_id: SourceId, entry: HeadEntry) -> Manifest:
         key = keys.manifest(source_id, entry.backup_id)
         try:
-            data, _ = self.store.get_whole(key, limit_bytes=RECORD_LIMIT_BYTES)
+            data, _ = read_metadata(self.store, key, limit_bytes=RECORD_LIMIT_BYTES)
         except MissingObjectError as error:
             raise MissingObjectError(
                 f"the manifest of {entry.backup_id} is missing ({key})",
@@ -294,7 +295,7 @@ class RepositoryAccess:
     def _load(self, source_id: SourceId, without: BackupId | None = None) -> _LoadedHead:
         key = keys.head(source_id)
         try:
-            data, etag = self.store.get_whole(key, limit_bytes=HEAD_LIMIT_BYTES)
+            data, etag = read_metadata(self.store, key, limit_bytes=HEAD_LIMIT_BYTES)
         except MissingObjectError:
             rebuilt = self._rebuilt(source_id, without)
             if rebuilt is None and self._seen_sequence(source_id):
@@ -335,7 +336,7 @@ class RepositoryAccess:
     def _rebuilt(self, source_id: SourceId, without: BackupId | None = None) -> Head | None:
         manifests: list[tuple[Manifest, str]] = []
         for listed in self.store.list(f"{keys.MANIFESTS}{source_id}/"):
-            data, _ = self.store.get_whole(listed.key, limit_bytes=RECORD_LIMIT_BYTES)
+            data, _ = read_metadata(self.store, listed.key, limit_bytes=RECORD_LIMIT_BYTES)
             try:
                 manifest = decode_manifest(data, listed.key)
             except IntegrityError as error:
