@@ -23,10 +23,12 @@ if TYPE_CHECKING:
         ObjectState,
         Role,
         StoredObject,
+        ThawAnswer,
         UnfinishedUpload,
         UploadedPart,
     )
     from btrfs_to_s3.model.place import SnapshotDirectory, SourcePlace
+    from btrfs_to_s3.model.storage_class import Tier
     from btrfs_to_s3.model.subvolume import SendOptions, Subvolume
 
 Body = bytes | bytearray | memoryview | BinaryIO
@@ -77,7 +79,7 @@ class ObjectStore(Protocol):
         """Find out what the service does, by ``key`` that holds exactly ``body``; remembered."""
 
     def request_counts(self) -> Mapping[str, int]:
-        """Requests made so far, retries included, by kind: put, get, list, head, delete."""
+        """Requests made so far, retries included, by kind: put, get, list, head, delete (thaw)."""
 
     def put(
         self, key: str, body: Body, *, sha256: bytes, role: Role, condition: Condition
@@ -129,11 +131,26 @@ class ObjectStore(Protocol):
     def head(self, key: str, version_id: str | None = None) -> ObjectState | None:
         """What the service knows of the object, None when it does not exist."""
 
+    def request_thaw(
+        self, key: str, version_id: str | None, days: int | None, tier: Tier
+    ) -> ThawAnswer:
+        """Ask for a readable copy of an archived object, kept ``days`` days once it is there.
+
+        Repeating it is safe: on a thawed object it sets the days anew, counted from now. ``days``
+        is None for INTELLIGENT_TIERING, which brings the object itself back. ``UsageError`` where
+        the class lacks the tier or is no archive class; ``MissingObjectError``;
+        ``RepositoryError`` while the service has no capacity for expedited thaws. The requests of
+        a client stay below the service's rate limit.
+        """
+
     def list(self, prefix: str) -> Iterator[ListedObject]:
         """Objects under a key prefix in key order, pages fetched as needed."""
 
     def list_versions(self, prefix: str) -> Iterator[ListedVersion]:
-        """Versions and delete markers under a prefix; empty where the bucket keeps none."""
+        """Versions and delete markers under a prefix; empty where the bucket keeps none.
+
+        In key order; the versions of one key stand together.
+        """
 
     def list_uploads(self, prefix: str) -> Iterator[UnfinishedUpload]:
         """Unfinished multipart uploads under a key prefix."""
@@ -382,7 +399,7 @@ class LocalState(Protocol):
     """This host's state directory. Everything in it but open journals can be deleted at will."""
 
     def journal(self, kind: str, name: str) -> Journal:
-        """The journal ``name`` of ``kind`` (upload, restore, received), open for appending."""
+        """The journal ``name`` of ``kind`` (upload, received, thaw), open for appending."""
 
     def journals(self, kind: str) -> Sequence[str]:
         """Names of existing journals of a kind."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import ExitStack
+from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from btrfs_to_s3.btrfs.local import LocalBtrfs
+from btrfs_to_s3.config.prices import load_prices
 from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.host.identity import host_id, host_name
 from btrfs_to_s3.host.lock import RunLock
@@ -18,6 +20,7 @@ from btrfs_to_s3.operations.repository import Host, RepositoryAccess
 from btrfs_to_s3.operations.run import SourceJob
 from btrfs_to_s3.operations.services import Services
 from btrfs_to_s3.operations.upload import UploadSettings
+from btrfs_to_s3.plan.restore_cost import Line
 from btrfs_to_s3.s3 import Limits, S3Settings, S3Store
 from btrfs_to_s3.s3 import capabilities as s3_capabilities
 from btrfs_to_s3.s3.gate import GateSettings
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
     from btrfs_to_s3.config.effective import Config, SourceConfig, SourcePolicy
     from btrfs_to_s3.model.place import StatePlace
+    from btrfs_to_s3.model.prices import PriceList
     from btrfs_to_s3.ports import Cancellation, Reporter
 
 __all__ = ["Application", "affordable_here", "inspection", "state_place", "utc_now"]
@@ -96,6 +100,24 @@ class Application:
     ) -> None:
         self._exit.close()
 
+    @cached_property
+    def prices(self) -> PriceList:
+        """The price list to reckon with; ``ConfigError`` when it cannot be used."""
+        return load_prices(self.config.prices)
+
+    @property
+    def price_doubts(self) -> tuple[str, ...]:
+        """Why that list may not be what this repository's service asks."""
+        return self.prices.doubts(self.store.region, self.config.endpoint_url)
+
+    @property
+    def line(self) -> Line:
+        """How a download from this repository is made, for estimates."""
+        part_size_bytes, limit = self.config.part_size_bytes, self.config.bandwidth_bytes_per_s
+        if limit is None:
+            return Line(part_size_bytes=part_size_bytes)
+        return Line(limit, part_size_bytes)
+
     def lock(self) -> RunLock:
         """The lock of runs that write to the repository; ``LockedError`` on entering."""
         return RunLock(self.state.directory)
@@ -103,6 +125,10 @@ class Application:
     def restore_lock(self, filesystem: str) -> RunLock:
         """The lock of restores to one filesystem: a backup under way does not stop them."""
         return RunLock(self.state.directory / f"restore-{filesystem}")
+
+    def thaw_lock(self, name: str) -> RunLock:
+        """The lock of those that ask for the same thaw."""
+        return RunLock(self.state.directory / f"thaw-{name}")
 
     def services(self, policy: SourcePolicy | None = None) -> Services:
         """What operations need; with a source's policy, its storage class and snapshot place."""

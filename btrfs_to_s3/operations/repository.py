@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from copy import copy
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3 import __version__
@@ -17,7 +19,6 @@ from btrfs_to_s3.errors import (
     UsageError,
 )
 from btrfs_to_s3.format import keys
-from btrfs_to_s3.format.jsonio import Fields, encode_line
 from btrfs_to_s3.format.manifest import (
     HEAD_LIMIT_BYTES,
     decode_head,
@@ -33,7 +34,9 @@ from btrfs_to_s3.format.records import (
 )
 from btrfs_to_s3.model.backup import Repository
 from btrfs_to_s3.model.objects import Create, Replace, Role
+from btrfs_to_s3.operations.head_cache import CachedHead, HeadCache
 from btrfs_to_s3.operations.intact import read_intact
+from btrfs_to_s3.operations.metadata import read_metadata
 from btrfs_to_s3.plan.rebuild import rebuild_head
 
 if TYPE_CHECKING:
@@ -45,8 +48,9 @@ if TYPE_CHECKING:
     from btrfs_to_s3.ports import LocalState, ObjectStore, Reporter
 
 PROGRAM = f"btrfs-to-s3 {__version__}"
+_log = logging.getLogger(__name__)
 _COMMIT_TRIES = 10
-_HEAD_CACHE = "head"
+_MANIFEST_CACHE = "manifest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,14 @@ class _LoadedHead:
 
     head: Head | None
     etag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSource:
+    """A source as listings show it; ``head_etag`` is None where its head is lost."""
+
+    source_id: SourceId
+    head_etag: str | None
 
 
 @dataclass(slots=True)
@@ -110,6 +122,10 @@ class RepositoryAccess:
             raise AssertionError("the repository was not opened")
         return self._opened.repository.repository_id
 
+    @property
+    def _cache(self) -> HeadCache:
+        return HeadCache(self._state, self.repository_id)
+
     def open(self) -> bytes:
         """Read ``repository.json`` and return its bytes.
 
@@ -138,7 +154,7 @@ class RepositoryAccess:
 
     def _read_repository(self) -> bytes | None:
         try:
-            data, _ = self.store.get_whole(keys.REPOSITORY, limit_bytes=RECORD_LIMIT_BYTES)
+            data, _ = read_metadata(self.store, keys.REPOSITORY, limit_bytes=RECORD_LIMIT_BYTES)
         except MissingObjectError:
             return None
         repository = decode_repository(data)
@@ -155,20 +171,24 @@ class RepositoryAccess:
 
     def source_ids(self) -> list[SourceId]:
         """Every source that has a head or, its head being lost, a record."""
-        found: set[SourceId] = set()
-        for listed in self.store.list(keys.HEADS):
-            source_id = keys.source_of_head(listed.key)
-            if source_id is not None:
-                found.add(source_id)
+        return [listed.source_id for listed in self.listed_sources()]
+
+    def listed_sources(self) -> list[ListedSource]:
+        """The same, each with what the listing tells of its head."""
+        found: dict[SourceId, str | None] = {}
         for listed in self.store.list(keys.SOURCES):
             source_id = keys.source_of_record(listed.key)
             if source_id is not None:
-                found.add(source_id)
-        return sorted(found)
+                found[source_id] = None
+        for listed in self.store.list(keys.HEADS):
+            source_id = keys.source_of_head(listed.key)
+            if source_id is not None:
+                found[source_id] = listed.etag
+        return [ListedSource(*each) for each in sorted(found.items(), key=itemgetter(0))]
 
     def heads(self) -> list[Head]:
         """The heads of all sources that have at least one backup."""
-        loaded = (self.head(source_id) for source_id in self.source_ids())
+        loaded = (self.listed_head(listed) for listed in self.listed_sources())
         return [head for head in loaded if head is not None]
 
     def head(self, source_id: SourceId) -> Head | None:
@@ -179,10 +199,20 @@ class RepositoryAccess:
         """
         return self._load(source_id).head
 
+    def listed_head(self, listed: ListedSource) -> Head | None:
+        """``head``, without asking for one that this machine has as it was just listed."""
+        cached = self._cache.recall(listed.source_id)
+        if cached is not None and cached.etag == listed.head_etag:
+            try:
+                return self._checked(listed.source_id, cached.data)
+            except IntegrityError:
+                _log.info("the local copy of the head of %s is damaged", listed.source_id)
+        return self.head(listed.source_id)
+
     def source_record(self, source_id: SourceId) -> SourceRecord:
         """The source's record."""
         key = keys.source(source_id)
-        data, _ = self.store.get_whole(key, limit_bytes=RECORD_LIMIT_BYTES)
+        data, _ = read_metadata(self.store, key, limit_bytes=RECORD_LIMIT_BYTES)
         return decode_source(data, key)
 
     def create_source(self, record: SourceRecord) -> None:
@@ -225,7 +255,7 @@ class RepositoryAccess:
                 winner = "another writer" if present is None else present.writer
                 self._reporter.note(f"{winner} changed the head of {source_id} first: trying again")
                 continue
-            self._remember(source_id, head.sequence, stored.etag, data)
+            self._cache.remember(source_id, CachedHead(head.sequence, stored.etag, data))
             return head
         raise RaceLostError(
             f"{winner} kept changing the head of {source_id}: this change was not committed",
@@ -253,19 +283,28 @@ class RepositoryAccess:
             role=Role.METADATA,
             condition=Create.ONLY_NEW if state is None else Replace(state.etag),
         )
-        self._remember(source_id, rebuilt.sequence, stored.etag, data)
+        self._cache.remember(source_id, CachedHead(rebuilt.sequence, stored.etag, data))
         return rebuilt
 
     # Manifests
 
     def manifest(self, source_id: SourceId, entry: HeadEntry) -> Manifest:
         """A live backup's manifest, checked against the digest in the head."""
-        return read_intact(lambda: self._manifest(source_id, entry))
-
-    def _manifest(self, source_id: SourceId, entry: HeadEntry) -> Manifest:
         key = keys.manifest(source_id, entry.backup_id)
+        return decode_manifest(read_intact(lambda: self._manifest(key, entry)), key)
+
+    def known_manifest(self, source_id: SourceId, entry: HeadEntry) -> Manifest:
+        """The same out of the local cache, if it is there: not proof that it is still stored."""
+        key = keys.manifest(source_id, entry.backup_id)
+        data = self._state.recall(_MANIFEST_CACHE, entry.manifest_sha256_hex)
+        if data is None or sha256(data).hexdigest() != entry.manifest_sha256_hex:
+            data = read_intact(lambda: self._manifest(key, entry))
+            self._state.remember(_MANIFEST_CACHE, entry.manifest_sha256_hex, data)
+        return decode_manifest(data, key)
+
+    def _manifest(self, key: str, entry: HeadEntry) -> bytes:
         try:
-            data, _ = self.store.get_whole(key, limit_bytes=RECORD_LIMIT_BYTES)
+            data, _ = read_metadata(self.store, key, limit_bytes=RECORD_LIMIT_BYTES)
         except MissingObjectError as error:
             raise MissingObjectError(
                 f"the manifest of {entry.backup_id} is missing ({key})",
@@ -278,7 +317,7 @@ class RepositoryAccess:
                 hint="someone changed it; on a versioned bucket restore its older version",
                 key=key,
             )
-        return decode_manifest(data, key)
+        return data
 
     # Inside
 
@@ -294,10 +333,10 @@ class RepositoryAccess:
     def _load(self, source_id: SourceId, without: BackupId | None = None) -> _LoadedHead:
         key = keys.head(source_id)
         try:
-            data, etag = self.store.get_whole(key, limit_bytes=HEAD_LIMIT_BYTES)
+            data, etag = read_metadata(self.store, key, limit_bytes=HEAD_LIMIT_BYTES)
         except MissingObjectError:
             rebuilt = self._rebuilt(source_id, without)
-            if rebuilt is None and self._seen_sequence(source_id):
+            if rebuilt is None and self._cache.seen_sequence(source_id):
                 raise IntegrityError(
                     f"the head of {source_id} and all its manifests are gone, although this "
                     "machine has seen backups of it",
@@ -312,6 +351,13 @@ class RepositoryAccess:
                     f"rebuilt from {len(rebuilt.backups)} manifests"
                 )
             return _LoadedHead(rebuilt, None)
+        head = self._checked(source_id, data)
+        self._cache.remember(source_id, CachedHead(head.sequence, etag, data))
+        return _LoadedHead(head, etag)
+
+    def _checked(self, source_id: SourceId, data: bytes) -> Head:
+        """A head that belongs where it was found and is not older than one that was seen."""
+        key = keys.head(source_id)
         head = decode_head(data, key)
         if head.source_id != source_id or head.repository_id != self.repository_id:
             raise IntegrityError(
@@ -320,7 +366,7 @@ class RepositoryAccess:
                 "so that it is rebuilt from the manifests",
                 key=key,
             )
-        seen = self._seen_sequence(source_id)
+        seen = self._cache.seen_sequence(source_id)
         if head.sequence < seen:
             raise IntegrityError(
                 f"the head of {source_id} was rolled back: it has sequence {head.sequence}, this "
@@ -329,13 +375,12 @@ class RepositoryAccess:
                 "again every backup whose manifests are still there",
                 key=key,
             )
-        self._remember(source_id, head.sequence, etag, data)
-        return _LoadedHead(head, etag)
+        return head
 
     def _rebuilt(self, source_id: SourceId, without: BackupId | None = None) -> Head | None:
         manifests: list[tuple[Manifest, str]] = []
         for listed in self.store.list(f"{keys.MANIFESTS}{source_id}/"):
-            data, _ = self.store.get_whole(listed.key, limit_bytes=RECORD_LIMIT_BYTES)
+            data, _ = read_metadata(self.store, listed.key, limit_bytes=RECORD_LIMIT_BYTES)
             try:
                 manifest = decode_manifest(data, listed.key)
             except IntegrityError as error:
@@ -352,21 +397,8 @@ class RepositoryAccess:
             repository_id=self.repository_id,
             writer=self.host.writer,
             written=self.clock(),
-            after_sequence=self._seen_sequence(source_id),
+            after_sequence=self._cache.seen_sequence(source_id),
         )
         for line in result.left_out:
             self._reporter.warn(f"left out of the rebuilt head: {line.backup_id}: {line.reason}")
         return result.head
-
-    def _seen_sequence(self, source_id: SourceId) -> int:
-        cached = self._state.recall(_HEAD_CACHE, f"{self.repository_id}-{source_id}")
-        if cached is None:
-            return 0
-        try:
-            return Fields.parse(cached, "the cached head", versioned=False).integer("sequence")
-        except IntegrityError:
-            return 0
-
-    def _remember(self, source_id: SourceId, sequence: int, etag: str, data: bytes) -> None:
-        line = encode_line({"sequence": sequence, "etag": etag})
-        self._state.remember(_HEAD_CACHE, f"{self.repository_id}-{source_id}", line + data)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli import (
+    cost_rendering,
     doctor_rendering,
     documents,
     prune_rendering,
@@ -42,13 +43,16 @@ from btrfs_to_s3.operations.status import StatusReport
 from btrfs_to_s3.operations.verify_report import Counts, Finding, Level, Problem, VerifyReport
 from btrfs_to_s3.plan import doctor as judgement
 from btrfs_to_s3.plan.backup import BackupPlan, Decision
+from btrfs_to_s3.plan.cost_report import CostReport, source_cost
 from btrfs_to_s3.plan.lifecycle import LifecycleRules, judge, propose
 from btrfs_to_s3.plan.orphans import LostUpload, Orphan, OrphanPlan
 from btrfs_to_s3.plan.parents import Parent
 from btrfs_to_s3.plan.restore import Action, Link, RestorePlan
+from btrfs_to_s3.plan.restore_cost import Line
 from btrfs_to_s3.plan.retention import plan_prune
 from btrfs_to_s3.plan.status import freshness
 from tests.plan.build import SOURCE_ID, T0, chain, days, head, manifest, snapshot_of
+from tests.plan.prices import PRICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -330,11 +334,38 @@ def doctor() -> Rendering:
     return document, doctor_rendering.text(found)
 
 
+def cost() -> Rendering:
+    cold = tuple(
+        replace(each, data_class="DEEP_ARCHIVE", chunk_count=count)
+        for each, count in zip((FULL, FIRST, SECOND), (4000, 1, 1), strict=True)
+    )
+    full = replace(cold[0], stored_size_bytes=1000 * 1024 * MIB)
+    made = replace(manifest(cold[2])[0], requests=REQUESTS)
+    odd = replace(head(replace(FULL, data_class="FROSTY")), source_id=HOME)
+    line, now = Line(), T0 + days(60)
+    report = CostReport(
+        (
+            source_cost(PRICES, head(full, *cold[1:]), [made], line, now),
+            source_cost(PRICES, odd, [], line, now),
+        )
+    )
+    doubts = PRICES.doubts("there", None)
+    failures = {str(HOME): Failure.of(DAMAGED)}
+    return (
+        documents.with_failure(
+            cost_rendering.document(URL, report, PRICES, doubts, line, failures),
+            Failure.of(DAMAGED),
+        ),
+        cost_rendering.text(report, PRICES, doubts, line),
+    )
+
+
 ALL: dict[str, Callable[[], Rendering]] = {
     "backup": backup,
     "backup-dry-run": dry_run,
     "plan": plan,
     "doctor": doctor,
+    "cost": cost,
     "list": list_,
     "show": show,
     "status": status,
