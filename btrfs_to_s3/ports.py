@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Self
     from uuid import UUID
 
+    from btrfs_to_s3.model.batch_job import BatchJobState, BatchThawOrder
     from btrfs_to_s3.model.bucket import Lifecycle, ObjectLock, Versioning
     from btrfs_to_s3.model.objects import (
         Capabilities,
@@ -199,6 +200,20 @@ class Bucket(Protocol):
 
     def replace_lifecycle(self, wanted: Lifecycle) -> None:
         """Set the whole configuration: S3 takes no condition, so read it just before."""
+
+
+class BatchJobs(Protocol):
+    """S3 Batch Operations of the repository's account. Errors are as of ``ObjectStore``.
+
+    Where the service has no S3 Control API every method raises ``RepositoryError``, at once and
+    with the remedy.
+    """
+
+    def create(self, order: BatchThawOrder) -> str:
+        """Start a job; its id. Repeating it with the same token gives the same job."""
+
+    def state(self, job_id: str) -> BatchJobState:
+        """How far a job is."""
 
 
 class SendStream(Protocol):

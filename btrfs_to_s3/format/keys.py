@@ -69,6 +69,16 @@ def note(source_id: SourceId, backup_id: BackupId, time: datetime, what: str) ->
     return f"{NOTES}{source_id}/{backup_id}/{time:%Y%m%dT%H%M%SZ}-{what}.json"
 
 
+def thaw_manifest(source_id: SourceId, backup_id: BackupId, time: datetime) -> str:
+    """Key of the list of objects that S3 Batch Operations is to thaw."""
+    return f"{NOTES}{source_id}/{backup_id}/{time:%Y%m%dT%H%M%SZ}-thaw-manifest.csv"
+
+
+def thaw_report(source_id: SourceId, backup_id: BackupId, time: datetime) -> str:
+    """Prefix, without a final slash, of what S3 Batch Operations reports about a thaw."""
+    return f"{NOTES}{source_id}/{backup_id}/{time:%Y%m%dT%H%M%SZ}-thaw-report"
+
+
 def owner(key: str) -> tuple[SourceId, BackupId] | None:
     """Which backup an object belongs to, None when its key is not of that form."""
     match = _OF_BACKUP.match(key)

@@ -83,6 +83,7 @@ _BY_CODE: Final[Mapping[str, Kind]] = {
     "ThrottlingException": Kind.THROTTLED,
     "TokenRefreshRequired": Kind.EXPIRED,
     "TooManyRequests": Kind.THROTTLED,
+    "TooManyRequestsException": Kind.THROTTLED,
     "XAmzContentChecksumMismatch": Kind.DAMAGED,
     "XAmzContentSHA256Mismatch": Kind.DAMAGED,
 }

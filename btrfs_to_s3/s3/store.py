@@ -9,6 +9,7 @@ from btrfs_to_s3.errors import AccessDeniedError, RepositoryError
 from btrfs_to_s3.s3 import capabilities as probing
 from btrfs_to_s3.s3 import listing, reading, thawing, writing
 from btrfs_to_s3.s3.bucket import S3Bucket
+from btrfs_to_s3.s3.control import S3BatchJobs
 from btrfs_to_s3.s3.session import Limits, Session, World
 
 if TYPE_CHECKING:
@@ -109,6 +110,10 @@ class S3Store:
     def bucket(self) -> S3Bucket:
         """The bucket around the repository, through the same client."""
         return S3Bucket(self._session)
+
+    def batch_jobs(self) -> S3BatchJobs:
+        """S3 Batch Operations of the account that this store speaks for."""
+        return S3BatchJobs(self._session)
 
     def request_counts(self) -> Mapping[str, int]:
         """Requests sent so far, retries included, by kind: put, get, list, head, delete (thaw)."""
