@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import click
 
-from btrfs_to_s3.config.prices import load_prices
 from btrfs_to_s3.model.storage_class import Tier
 from btrfs_to_s3.operations.thaw import ThawJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from btrfs_to_s3.config.effective import Config
+    from btrfs_to_s3.wiring import Application
 
 F = TypeVar("F", bound="Callable[..., object]")
 _MOST_DAYS = 3650
@@ -68,14 +67,14 @@ def thaw_options(function: F) -> F:
     return function
 
 
-def thaw_job(config: Config, wishes: ThawWishes) -> ThawJob:
+def thaw_job(app: Application, wishes: ThawWishes) -> ThawJob:
     """The wishes with what they are reckoned with."""
-    tier = wishes["tier"]
+    config, tier = app.config, wishes["tier"]
     return ThawJob(
         tier=None if tier is None else Tier(tier),
         days=wishes["days"],
         budget=wishes["budget"],
-        prices=load_prices(config.prices),
+        prices=app.prices,
         poll=config.thaw_poll,
         part_size_bytes=config.part_size_bytes,
         bandwidth_bytes_per_s=config.bandwidth_bytes_per_s,

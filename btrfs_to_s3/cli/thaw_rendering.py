@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.cli import human
+from btrfs_to_s3.cli import human, money
 from btrfs_to_s3.cli.documents import seconds, time
-from btrfs_to_s3.cli.text import facts, line, table
+from btrfs_to_s3.cli.text import facts, table
 from btrfs_to_s3.plan.thaw_state import READY, ThawState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rich.console import RenderableType
 
     from btrfs_to_s3.cli.documents import Document
     from btrfs_to_s3.model.identity import BackupId
     from btrfs_to_s3.model.prices import PriceList
-    from btrfs_to_s3.plan.cost import ReadCost
     from btrfs_to_s3.plan.thaw import Asked, ThawPlan, TierPlan
     from btrfs_to_s3.plan.thaw_state import LinkThaw
 
@@ -30,13 +30,23 @@ _COUNTS = {
 }
 
 
-def document(plan: ThawPlan, asked: Mapping[BackupId, Asked], prices: PriceList | None) -> Document:
+@dataclass(frozen=True, slots=True)
+class ShownThaw:
+    """A plan, what this machine asked for when, and the prices with what may be wrong of them."""
+
+    plan: ThawPlan
+    asked: Mapping[BackupId, Asked]
+    prices: PriceList
+    doubts: Sequence[str]
+
+
+def document(shown: ShownThaw) -> Document:
     """The whole plan."""
+    plan = shown.plan
     return {
         "ready": plan.ready,
         "expected_time": None if plan.expected is None else time(plan.expected),
-        "tier": plan.chosen.tier.value,
-        "copy_days_count": plan.chosen.days,
+        "tier": plan.tier.value,
         "object_count": plan.object_count,
         "stored_size_bytes": plan.stored_size_bytes,
         "peak_disk_bytes": plan.peak_disk_bytes,
@@ -44,49 +54,38 @@ def document(plan: ThawPlan, asked: Mapping[BackupId, Asked], prices: PriceList 
         "frozen_size_bytes": plan.size_bytes(ThawState.FROZEN),
         "download_s": seconds(plan.download_time),
         "download_bytes_per_s": round(plan.rate.bytes_per_s),
-        "download_rate_is": plan.rate.origin,
+        "download_rate_origin": plan.rate.origin,
         "tiers": [_tier(each) for each in plan.tiers],
-        "prices": None if prices is None else _prices(prices),
-        "links": [_link(link, asked.get(link.backup_id)) for link in plan.links],
+        "prices": money.prices_of(shown.prices, shown.doubts),
+        "links": [_link(link, shown.asked.get(link.backup_id)) for link in plan.links],
     }
 
 
-def text(
-    plan: ThawPlan, asked: Mapping[BackupId, Asked], prices: PriceList | None
-) -> list[RenderableType]:
+def text(shown: ShownThaw) -> list[RenderableType]:
     """The plan: what is needed link by link, then what each tier means."""
-    frozen = plan.count(ThawState.FROZEN)
+    plan = shown.plan
+    rate = human.rate(plan.rate.bytes_per_s, 1)
     pairs = [
         ("needs", _needs(plan)),
         ("disk", f"{human.size(plan.peak_disk_bytes)} at most while it is received"),
-        (
-            "download",
-            (
-                f"about {human.span(plan.download_time)} at "
-                f"{human.size(plan.rate.bytes_per_s)}/s ({plan.rate.origin})"
-            ),
-        ),
+        ("download", f"about {human.span(plan.download_time)} at {rate} ({plan.rate.origin})"),
+        ("state", _state(plan)),
     ]
+    prices = money.prices_text(shown.prices, shown.doubts)
+    return [facts(pairs), _links(shown), _tiers(shown), prices]
+
+
+def _state(plan: ThawPlan) -> str:
     if plan.ready:
-        pairs.append(("state", "everything can be read now"))
-    elif plan.expected is not None:
-        pairs.append(("expected", f"readable by {human.moment(plan.expected)} at the latest"))
-    else:
-        asked_for = human.count(frozen, "object")
-        pairs.append(("state", f"{asked_for} must be thawed; nothing was asked for yet"))
-    parts: list[RenderableType] = [facts(pairs), line(""), links_text(plan, asked)]
-    if plan.tiers:
-        parts += [line(""), _tiers_text(plan)]
-    if prices is not None:
-        parts.append(line(f"prices: {prices.name} ({prices.origin})"))
-    unpriced = set[str]().union(*(each.cost.unpriced for each in plan.tiers if each.cost))
-    if unpriced:
-        parts.append(line(f"not in the price list, so not counted: {', '.join(sorted(unpriced))}"))
-    return parts
+        return "everything can be read now"
+    if plan.expected is not None:
+        return f"is being thawed, readable by {human.moment(plan.expected)} at the latest"
+    frozen, thawing = plan.count(ThawState.FROZEN), plan.count(ThawState.THAWING)
+    more = f", {thawing} are being thawed" if thawing else ""
+    return f"{human.count(frozen, 'object')} must be asked for{more}"
 
 
-def links_text(plan: ThawPlan, asked: Mapping[BackupId, Asked]) -> RenderableType:
-    """How far each backup is."""
+def _links(shown: ShownThaw) -> RenderableType:
     rows = [
         (
             str(link.backup_id),
@@ -97,9 +96,9 @@ def links_text(plan: ThawPlan, asked: Mapping[BackupId, Asked]) -> RenderableTyp
             str(link.count(ThawState.THAWING)),
             str(link.count(*READY)),
             "-" if link.until is None else human.moment(link.until),
-            _asked_text(asked.get(link.backup_id)),
+            _asked(shown.asked.get(link.backup_id)),
         )
-        for link in plan.links
+        for link in shown.plan.links
     ]
     columns = (
         "BACKUP", "CLASS", "OBJECTS", "STORED", "FROZEN", "THAWING", "READABLE", "UNTIL", "ASKED",
@@ -113,27 +112,33 @@ def _needs(plan: ThawPlan) -> str:
     return f"{backups}, {objects}, {human.size(plan.stored_size_bytes)}"
 
 
-def _asked_text(asked: Asked | None) -> str:
+def _asked(asked: Asked | None) -> str:
     return "-" if asked is None else f"{human.moment(asked.time)} ({asked.tier})"
 
 
-def _tiers_text(plan: ThawPlan) -> RenderableType:
+def _tiers(shown: ShownThaw) -> RenderableType:
     rows = [
         (
-            each.tier.value + (" (chosen)" if each.tier is plan.chosen.tier else ""),
-            _hours(each),
-            str(each.days),
-            *_amounts(each.cost),
+            _name(each, shown.plan),
+            _takes(each),
+            "-" if each.tier is None else human.count(each.days, "day"),
+            *_amounts(each, shown.prices.currency),
         )
-        for each in plan.tiers
+        for each in shown.plan.tiers
     ]
     columns = (
-        "TIER", "TAKES", "DAYS", "REQUESTS", "RETRIEVAL", "COPY", "GET", "EGRESS", "TOTAL",
+        "TIER", "TAKES", "COPY KEPT", "REQUESTS", "RETRIEVAL", "COPY", "EGRESS", "TOGETHER",
     )  # fmt: skip
     return table(columns, rows, right=columns[2:])
 
 
-def _hours(each: TierPlan) -> str:
+def _name(each: TierPlan, plan: ThawPlan) -> str:
+    if each.tier is None:
+        return "-"
+    return f"{each.tier} (chosen)" if each.tier is plan.tier else each.tier.value
+
+
+def _takes(each: TierPlan) -> str:
     if not each.time.latest:
         return "-"
     latest = human.span(each.time.latest)
@@ -142,40 +147,39 @@ def _hours(each: TierPlan) -> str:
     return f"{human.span(each.time.soonest)} to {latest}"
 
 
-def _amounts(cost: ReadCost | None) -> tuple[str, ...]:
+def _amounts(each: TierPlan, currency: str) -> tuple[str, ...]:
+    cost = each.cost
     if cost is None:
-        return ("-",) * 6
-    amounts = (cost.thaw_requests, cost.retrieval, cost.copy, cost.get_requests, cost.egress)
-    return tuple(f"{amount:.2f}" for amount in (*amounts, cost.total))
+        return ("-",) * 5
+    amounts = (cost.thaw_requests + cost.get_requests, cost.retrieval, cost.copy, cost.egress)
+    return (
+        *(money.shown(amount, currency) for amount in amounts),
+        money.at_least(cost.total, currency, cost.unpriced),
+    )
 
 
 def _tier(each: TierPlan) -> Document:
+    """Keys as ``cost`` has them."""
+    cost = each.cost
+    amounts = (
+        {}
+        if cost is None
+        else {
+            "thaw_requests_amount": money.amount(cost.thaw_requests),
+            "retrieval_amount": money.amount(cost.retrieval),
+            "copy_amount": money.amount(cost.copy),
+            "get_requests_amount": money.amount(cost.get_requests),
+            "egress_amount": money.amount(cost.egress),
+            "total_amount": money.amount(cost.total),
+            "unpriced": sorted(cost.unpriced),
+        }
+    )
     return {
-        "tier": each.tier.value,
-        "soonest_s": seconds(each.time.soonest),
-        "latest_s": seconds(each.time.latest),
-        "copy_days_count": each.days,
-        "cost": None if each.cost is None else _cost(each.cost),
-    }
-
-
-def _cost(cost: ReadCost) -> Document:
-    names = [each.name for each in fields(cost) if each.name != "unpriced"]
-    amounts = {f"{name}_amount": float(round(getattr(cost, name), 6)) for name in names}
-    return {
+        "tier": None if each.tier is None else each.tier.value,
+        "thaw_soonest_s": seconds(each.time.soonest),
+        "thaw_latest_s": seconds(each.time.latest),
+        "copy_kept_s": seconds(timedelta(days=each.days)),
         **amounts,
-        "total_amount": float(round(cost.total, 6)),
-        "unpriced": sorted(cost.unpriced),
-    }
-
-
-def _prices(prices: PriceList) -> Document:
-    return {
-        "service": prices.service,
-        "region": prices.region,
-        "currency": prices.currency,
-        "date": prices.date.isoformat(),
-        "origin": prices.origin,
     }
 
 
@@ -183,10 +187,10 @@ def _link(link: LinkThaw, asked: Asked | None) -> Document:
     return {
         "backup_id": str(link.backup_id),
         "storage_classes": sorted({group.class_name for group in link.groups}),
+        "ready": link.ready,
         "object_count": link.object_count,
         "stored_size_bytes": link.stored_size_bytes,
         "raw_size_bytes": link.raw_size_bytes,
-        "ready": link.ready,
         **{name: link.count(state) for state, name in _COUNTS.items()},
         "readable_until_time": None if link.until is None else time(link.until),
         "requested_time": None if asked is None else time(asked.time),

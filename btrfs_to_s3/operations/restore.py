@@ -200,7 +200,8 @@ class Restore:
         finally:
             reporter.end()
         took = self._services.clock() - started
-        remember_rate(self._services.state, manifest.stored_size_bytes, took)
+        if not thaw.was_refused:
+            remember_rate(self._services.state, manifest.stored_size_bytes, took)
         self._journal.received(self._relative, name, local, manifest.backup_id, wanted=False)
         return local
 

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from btrfs_to_s3.errors import InterruptedRunError, NotReadableYetError
@@ -88,6 +89,9 @@ class Thaw:
         self._address = f"{source_id}@{wanted.backup_id}"
         self._needed = tuple(needed)
         self._journal = ThawJournal(services.state, source_id, wanted.backup_id)
+        begun = self._journal.begun()
+        self._tier = job.tier or (Tier.STANDARD if begun is None else begun.tier)
+        self._days = job.days or (None if begun is None else begun.days)
         self._known = _Known()
         self._asking = threading.Lock()
 
@@ -111,14 +115,15 @@ class Thaw:
         plan = self.status()
         if not plan.count(ThawState.FROZEN):
             return plan
-        terms = self._terms()
         self._require_budget(plan)
-        self._journal.begin(Begun(self._services.clock(), terms.tier, terms.days))
+        self._journal.begin(Begun(self._services.clock(), self._tier, self._days))
         frozen = {link.backup_id for link in plan.links if link.of_state(ThawState.FROZEN)}
         for link in self._needed:
             if link.entry.backup_id in frozen:
                 self._ask(link, plan.chosen.days, self._services.cancel)
-        return self.status()
+        plan = self.status()
+        self._note_request(plan)
+        return plan
 
     def frozen(self) -> Iterator[list[ChunkThaw]]:
         """Everything that must be asked for, in batches of at most 1000 chunks."""
@@ -199,11 +204,12 @@ class Thaw:
         with self._asking:
             refusals = self._known.refusals.get(record.key, 0) + 1
             self._known.refusals[record.key] = refusals
-            if states.of_chunk(record).state is not ThawState.THAWING:
+            chunk = states.of_chunk(record)
+            if chunk.state in {ThawState.FROZEN, ThawState.THAWED}:
                 self._services.reporter.warn(
                     f"{record.key} cannot be read any more: it is asked for again"
                 )
-                self._ask_for_all(record, cancel)
+                self._ask_for_all(chunk, cancel)
         while True:
             state = states.of_chunk(record).state
             if state in READY and refusals > _REFUSALS:
@@ -217,6 +223,11 @@ class Thaw:
             if state in READY:
                 return
 
+    @property
+    def was_refused(self) -> bool:
+        """Whether a download had to wait for a thaw: it says nothing of the line then."""
+        return bool(self._known.refusals)
+
     def finish(self) -> None:
         """The backup was restored: the thaw is nobody's business any more."""
         self._journal.remove()
@@ -225,27 +236,27 @@ class Thaw:
 
     def _ask(self, link: Needed, days: int, cancel: Cancellation) -> None:
         """Ask for what is frozen of one backup, and note it."""
-        tier = self._terms().tier
         asked = self._ask_where(link, lambda chunk: chunk.state is ThawState.FROZEN, days, cancel)
-        cost = cost_of(asked.groups, self._terms(), tier, days)
+        cost = cost_of(asked.groups, self._terms(), self._tier, days)
         amount = Decimal(0) if cost is None else cost.thaw_requests + cost.retrieval + cost.copy
         now = self._services.clock()
-        self._journal.add(link.entry.backup_id, Asked(now, tier, days), amount)
+        self._journal.add(link.entry.backup_id, Asked(now, self._tier, days), amount)
+
+    def _note_request(self, plan: ThawPlan) -> None:
+        by = "" if plan.expected is None else f": readable by {encode_time(plan.expected)} at "
+        latest = "the latest" if by else ""
+        self._services.reporter.note(
+            f"{plan.count(ThawState.THAWING)} objects are being thawed{by}{latest}"
+        )
 
     def _ask_where(
         self, link: Needed, wanted: Callable[[ChunkThaw], bool], days: int, cancel: Cancellation
     ) -> LinkThaw:
         """Ask for some chunks of one backup; what was asked for."""
-        tier = self._terms().tier
-        store = self._services.access.store.bound(cancel)
         asked = Tally(link.entry.backup_id, link.manifest.raw_size_bytes)
-
-        def ask(chunk: ChunkThaw) -> None:
-            kept = days if chunk.keeps_days else None
-            store.request_thaw(chunk.record.key, chunk.record.version_id, kept, tier)
-
         for batch in self._states(cancel).batches(link):
             chunks = [chunk for chunk in batch if wanted(chunk)]
+            ask = partial(self._ask_one, days=days, cancel=cancel)
             in_parallel(chunks, ask, self._concurrency, cancel)
             for chunk in chunks:
                 asked.add(chunk)
@@ -260,21 +271,24 @@ class Thaw:
         )
         self._ask(link, plan.chosen.days, self._services.cancel)
 
-    def _ask_for_all(self, record: ChunkRecord, cancel: Cancellation) -> None:
+    def _ask_for_all(self, refused: ChunkThaw, cancel: Cancellation) -> None:
         """Ask for this chunk, and for everything that is frozen in this backup and later ones."""
         plan = self.status()
         self._require_budget(plan)
-        days, tier = plan.chosen.days, plan.chosen.tier
-        store = self._services.access.store.bound(cancel)
-        store.request_thaw(record.key, record.version_id, days, tier)
+        self._ask_one(refused, plan.chosen.days, cancel)
         frozen = {link.backup_id for link in plan.links if link.of_state(ThawState.FROZEN)}
         for link in self._needed:
             if link.entry.backup_id in frozen:
-                self._ask(link, days, cancel)
+                self._ask(link, plan.chosen.days, cancel)
+
+    def _ask_one(self, chunk: ChunkThaw, days: int, cancel: Cancellation) -> None:
+        record, kept = chunk.record, days if chunk.keeps_days else None
+        store = self._services.access.store.bound(cancel)
+        store.request_thaw(record.key, record.version_id, kept, self._tier)
 
     def _keep_longer(self, links: Sequence[Needed]) -> None:
         """Ask anew for copies that would go away before they are downloaded."""
-        rate, now, tier = self._terms().rate, self._services.clock(), self._terms().tier
+        rate, now = self._terms().rate, self._services.clock()
         download = timedelta(0)
         for link in links:
             download += rate.takes(link.entry.stored_size_bytes)
@@ -291,7 +305,7 @@ class Thaw:
             self._known.until[link.entry.backup_id] = now + timedelta(days=days)
             self._services.reporter.note(
                 f"{asked.object_count} thawed objects of {link.entry.backup_id} are kept "
-                f"{days} days more ({tier})"
+                f"{days} days more"
             )
 
     # Inside
@@ -306,12 +320,9 @@ class Thaw:
         return found
 
     def _terms(self) -> ThawTerms:
-        begun = self._journal.begun()
-        tier = self._job.tier or (Tier.STANDARD if begun is None else begun.tier)
-        days = self._job.days or (None if begun is None else begun.days)
         measured = remembered_rate(self._services.state)
         rate = download_rate(measured, self._job.bandwidth_bytes_per_s)
-        return ThawTerms(tier, days, rate, self._job.prices, self._job.part_size_bytes)
+        return ThawTerms(self._tier, self._days, rate, self._job.prices, self._job.part_size_bytes)
 
     def _require_budget(self, plan: ThawPlan) -> None:
         prices = self._job.prices

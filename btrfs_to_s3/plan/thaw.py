@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from btrfs_to_s3.errors import UsageError
 from btrfs_to_s3.model.storage_class import ThawTime, Tier, storage_class
 from btrfs_to_s3.plan.cost import ReadCost, Reading, Stored, read_cost
+from btrfs_to_s3.plan.restore_cost import Line
 from btrfs_to_s3.plan.thaw_state import ThawState
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.storage_class import StorageClass
     from btrfs_to_s3.plan.thaw_state import Group, LinkThaw
 
-ASSUMED_BYTES_PER_S: Final = 10 * 1024**2
 _DAY: Final = timedelta(days=1)
 _MARGIN: Final = 1.5
 """How much longer a download may take than expected."""
@@ -48,7 +48,7 @@ def download_rate(measured_bytes_per_s: float | None, limit_bytes_per_s: int | N
     if measured_bytes_per_s is not None and measured_bytes_per_s > 0:
         rate = Rate(measured_bytes_per_s, "measured by the last restore")
     else:
-        rate = Rate(ASSUMED_BYTES_PER_S, "assumed: no restore was measured here yet")
+        rate = Rate(Line().bytes_per_s, "assumed: no restore was measured here yet")
     if limit_bytes_per_s is not None and limit_bytes_per_s < rate.bytes_per_s:
         return Rate(limit_bytes_per_s, "bandwidth_limit")
     return rate
@@ -80,9 +80,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class TierPlan:
-    """What one tier means: how long the thaw takes, the days its copies stay, what it costs."""
+    """What one tier means: how long the thaw takes, the days its copies stay, what it costs.
 
-    tier: Tier
+    ``tier`` is None where nothing has to be thawed.
+    """
+
+    tier: Tier | None
     time: ThawTime
     days: int
     cost: ReadCost | None
@@ -92,12 +95,14 @@ class TierPlan:
 class ThawPlan:
     """What is needed and what it takes, by tier; links as they are received, oldest first.
 
-    ``tiers`` are those that every archived class of the links has; ``chosen`` is one of them, or
-    what was asked for where nothing is archived. ``expected`` is when all will be readable at the
-    latest, None where a thaw must be requested first or all is readable.
+    ``tiers`` are those that every archived class of the links has, or one without a tier where
+    nothing is frozen; ``chosen`` is that of ``tier``, which was asked for. ``expected`` is when
+    all will be readable at the latest, None where a thaw must be requested first or all is
+    readable.
     """
 
     links: tuple[LinkThaw, ...]
+    tier: Tier
     tiers: tuple[TierPlan, ...]
     chosen: TierPlan
     rate: Rate
@@ -157,10 +162,13 @@ def plan_thaw(
     require_tier(terms.tier, archived.values())
     common = [tier for tier in Tier if all(tier in each.thaw for each in archived.values())]
     plans = {tier: _tier_plan(links, terms, tier) for tier in {*common, terms.tier}}
+    chosen = plans[terms.tier]
+    frozen = any(group.state is ThawState.FROZEN for group in _groups(links))
     return ThawPlan(
         links=tuple(links),
-        tiers=tuple(plans[tier] for tier in common) if archived else (),
-        chosen=plans[terms.tier],
+        tier=terms.tier,
+        tiers=tuple(plans[tier] for tier in common) if frozen else (replace(chosen, tier=None),),
+        chosen=chosen,
         rate=terms.rate,
         expected=expected,
     )

@@ -13,6 +13,7 @@ from btrfs_to_s3.cli import (
     documents,
     prune_rendering,
     text,
+    thaw_rendering,
     verify_rendering,
 )
 from btrfs_to_s3.cli.commands.doctor import Findings, failure_of
@@ -51,6 +52,8 @@ from btrfs_to_s3.plan.restore import Action, Link, RestorePlan
 from btrfs_to_s3.plan.restore_cost import Line
 from btrfs_to_s3.plan.retention import plan_prune
 from btrfs_to_s3.plan.status import freshness
+from btrfs_to_s3.plan.thaw_state import ThawState
+from tests.cli import thaw_results
 from tests.plan.build import SOURCE_ID, T0, chain, days, head, manifest, snapshot_of
 from tests.plan.prices import PRICES
 
@@ -221,9 +224,14 @@ def restore_dry_run() -> Rendering:
         Link(SECOND, Action.RECEIVE, "no copy of it that can be relied on is here"),
     )
     planned = RestorePlan(links)
+    shown = thaw_results.shown(ThawState.READABLE)
     return (
-        documents.of_restore_plan(URL, HEAD, SECOND, "/mnt/new", planned),
-        text.of_restore_plan(HEAD, SECOND, "/mnt/new", planned),
+        documents.of_restore_plan(URL, HEAD, SECOND, "/mnt/new", planned)
+        | {"thaw": thaw_rendering.document(shown)},
+        [
+            *text.of_restore_plan(HEAD, SECOND, "/mnt/new", planned),
+            *thaw_rendering.text(shown),
+        ],
     )
 
 
@@ -371,6 +379,8 @@ ALL: dict[str, Callable[[], Rendering]] = {
     "status": status,
     "restore": restore,
     "restore-dry-run": restore_dry_run,
+    "thaw-plan": thaw_results.plan,
+    "thaw-status": thaw_results.status,
     "verify": verify,
     "prune": prune,
     "prune-dry-run": prune_dry_run,

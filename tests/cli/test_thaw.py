@@ -32,8 +32,8 @@ def test_a_plan_shows_objects_hours_money_and_disk_and_asks_for_nothing(
     assert plan["frozen_count"] == plan["object_count"] > 1
     assert plan["peak_disk_bytes"] > plan["stored_size_bytes"]
     assert [each["tier"] for each in plan["tiers"]] == ["standard", "bulk"]
-    assert [each["latest_s"] for each in plan["tiers"]] == [12 * 3600, 48 * 3600]
-    assert plan["tiers"][0]["cost"]["retrieval_amount"] > 0
+    assert [each["thaw_latest_s"] for each in plan["tiers"]] == [12 * 3600, 48 * 3600]
+    assert plan["tiers"][0]["retrieval_amount"] > 0
     assert plan["prices"]["currency"] == "USD"
     assert "thaw" not in plan["requests"]
 

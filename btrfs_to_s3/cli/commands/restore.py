@@ -12,6 +12,7 @@ from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.targets import open_target
 from btrfs_to_s3.cli.thaw_options import ThawWishes, thaw_job, thaw_options
+from btrfs_to_s3.cli.thaw_rendering import ShownThaw
 from btrfs_to_s3.config.settings import PRICES, THAW_POLL
 from btrfs_to_s3.host.resources import peak_memory_bytes
 from btrfs_to_s3.operations.compare import Thoroughness
@@ -91,8 +92,8 @@ def restore(
     """
     config = session.config()
     directory = Path.cwd() / target
-    thaw = thaw_job(config, wishes)
     with session.application(config, looking=dry_run) as app:
+        thaw = thaw_job(app, wishes)
         prepare_to_read(app.services())
         services = app.services()
         head, entry = find_backup(services, source)
@@ -106,16 +107,14 @@ def restore(
                 planned = work.plan()
                 if planned.refusal is not None:
                     raise planned.refusal.as_error()
-                where, thawing = str(directory), work.thaw(planned)
-                takes_, asked = thawing.status(), thawing.asked()
+                where, needed = str(directory), work.thaw(planned)
+                shown = ShownThaw(needed.status(), needed.asked(), app.prices, app.price_doubts)
                 return Result(
-                    {
-                        **documents.of_restore_plan(app.store.url, head, entry, where, planned),
-                        "thaw": thaw_rendering.document(takes_, asked, thaw.prices),
-                    },
+                    documents.of_restore_plan(app.store.url, head, entry, where, planned)
+                    | {"thaw": thaw_rendering.document(shown)},
                     [
                         *text.of_restore_plan(head, entry, where, planned),
-                        *thaw_rendering.text(takes_, asked, thaw.prices),
+                        *thaw_rendering.text(shown),
                     ],
                 )
             with app.restore_lock(str(volume.fsid)):

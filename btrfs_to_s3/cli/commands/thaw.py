@@ -16,6 +16,7 @@ from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.targets import open_target
 from btrfs_to_s3.cli.text import line
 from btrfs_to_s3.cli.thaw_options import ThawWishes, thaw_job, thaw_options
+from btrfs_to_s3.cli.thaw_rendering import ShownThaw
 from btrfs_to_s3.config.settings import PRICES, THAW_POLL
 from btrfs_to_s3.errors import UsageError
 from btrfs_to_s3.operations.listing import find_backup
@@ -73,16 +74,16 @@ def thaw(
     """
     source, wanted = _sorted_out(source, verb)
     config = session.config()
-    job = thaw_job(config, wishes)
     looking = wanted is not Verb.REQUEST
     with session.application(config, looking=looking) as app:
+        job = thaw_job(app, wishes)
         prepare_to_read(app.services())
         head, entry = find_backup(app.services(), source)
         work = _work(app, job, head, entry, target)
         with nullcontext() if looking else app.thaw_lock(str(entry.backup_id)):
             plan = _done(work, wanted)
-        said = _head(app, head, entry, wanted, target)
-        said |= thaw_rendering.document(plan, work.asked(), job.prices)
+        shown = ShownThaw(plan, work.asked(), app.prices, app.price_doubts)
+        said = _head(app, head, entry, wanted, target) | thaw_rendering.document(shown)
         said["requests"] = dict(app.store.request_counts())
         failure = None
         if wanted is Verb.STATUS and not plan.ready:
@@ -91,7 +92,7 @@ def thaw(
             documents.with_failure(said, failure),
             [
                 line(f"{head.source_id}@{entry.backup_id}: {_SAYS[wanted]}", "bold"),
-                *thaw_rendering.text(plan, work.asked(), job.prices),
+                *thaw_rendering.text(shown),
             ],
             failure,
             [] if failure is None else [("", failure)],
