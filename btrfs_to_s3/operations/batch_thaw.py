@@ -32,13 +32,17 @@ from btrfs_to_s3.format.jsonio import encode_time
 from btrfs_to_s3.model.batch_job import BatchThawOrder
 from btrfs_to_s3.model.objects import Create, DeleteTarget, Role
 from btrfs_to_s3.model.storage_class import Tier
+from btrfs_to_s3.plan.thaw_state import ThawState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from btrfs_to_s3.model.batch_job import BatchJobState
     from btrfs_to_s3.model.identity import BackupId, SourceId
     from btrfs_to_s3.operations.services import Services
+    from btrfs_to_s3.operations.thaw import Thaw
+    from btrfs_to_s3.plan.thaw import ThawPlan
+    from btrfs_to_s3.plan.thaw_state import ChunkThaw
     from btrfs_to_s3.ports import BatchJobs, Journal
 
 _LINE: Final = "batch"
@@ -299,6 +303,28 @@ class BatchThaw:
 
     def _note(self, step: str, **fields: object) -> None:
         self._journal.append({"what": _LINE, "step": step, **fields})
+
+
+def request_by_job(thaw: Thaw, batch: BatchThaw) -> ThawPlan:
+    """Ask for all that is frozen by one job, follow it to its end; how far everything is then.
+
+    ``RepositoryError`` when the job failed or left something that it could not ask for.
+    """
+
+    def ask(chunks: Iterator[ChunkThaw], days: int, tier: Tier) -> bool:
+        objects = (BatchObject(each.record.key, each.record.version_id) for each in chunks)
+        return batch.request(objects, days, tier)
+
+    thaw.request_together(ask)
+    batch.follow()
+    plan = thaw.status()
+    if left := plan.count(ThawState.FROZEN):
+        raise RepositoryError(
+            f"of {plan.object_count} objects {left} are still frozen after the job",
+            hint="repeat the request without --batch-operations: each is then asked for by itself",
+            frozen_count=left,
+        )
+    return plan
 
 
 def _order_fields(order: BatchThawOrder) -> dict[str, object]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from btrfs_to_s3.errors import InterruptedRunError, NotReadableYetError
@@ -30,7 +31,7 @@ from btrfs_to_s3.plan.thaw_state import READY, Tally, ThawState
 from btrfs_to_s3.stream.pump import in_parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from btrfs_to_s3.model.backup import ChunkRecord, HeadEntry
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.prices import PriceList
     from btrfs_to_s3.operations.services import Services
     from btrfs_to_s3.plan.thaw import ThawPlan
-    from btrfs_to_s3.plan.thaw_state import ChunkThaw, LinkThaw
+    from btrfs_to_s3.plan.thaw_state import ChunkThaw, Group, LinkThaw
     from btrfs_to_s3.ports import Cancellation
 
 _REFUSALS: Final = 20
@@ -123,6 +124,34 @@ class Thaw:
                 self._ask(link, plan.chosen.days, self._services.cancel)
         plan = self.status()
         self._note_request(plan)
+        return plan
+
+    def request_together(self, ask: Callable[[Iterator[ChunkThaw], int, Tier], bool]) -> ThawPlan:
+        """As ``request``, but what is frozen is handed to ``ask`` at once; how far it was before.
+
+        ``ask`` takes the chunks, the days and the tier, and says whether it asked for them anew.
+        What a thaw makes no copy of is still asked for one by one.
+        """
+        plan = self.status()
+        frozen = [link for link in plan.links if link.of_state(ThawState.FROZEN)]
+        if not frozen:
+            return plan
+        self._require_budget(plan)
+        self._journal.begin(Begun(self._services.clock(), self._tier, self._days))
+        days = plan.chosen.days
+        chunks = (chunk for batch in self.frozen() for chunk in batch if chunk.keeps_days)
+        first = next(chunks, None)
+        if first is not None and ask(chain([first], chunks), days, self._tier):
+            for link in frozen:
+                self._note_asked(link.backup_id, link.of_state(ThawState.FROZEN), days)
+        alone = {
+            link.backup_id
+            for link in frozen
+            if any(not group.keeps_days for group in link.of_state(ThawState.FROZEN))
+        }
+        for needed in self._needed:
+            if needed.entry.backup_id in alone:
+                self._ask_where(needed, _comes_back_itself, days, self._services.cancel)
         return plan
 
     def frozen(self) -> Iterator[list[ChunkThaw]]:
@@ -237,10 +266,12 @@ class Thaw:
     def _ask(self, link: Needed, days: int, cancel: Cancellation) -> None:
         """Ask for what is frozen of one backup, and note it."""
         asked = self._ask_where(link, lambda chunk: chunk.state is ThawState.FROZEN, days, cancel)
-        cost = cost_of(asked.groups, self._terms(), self._tier, days)
+        self._note_asked(link.entry.backup_id, asked.groups, days)
+
+    def _note_asked(self, backup_id: BackupId, groups: Iterable[Group], days: int) -> None:
+        cost = cost_of(groups, self._terms(), self._tier, days)
         amount = Decimal(0) if cost is None else cost.thaw_requests + cost.retrieval + cost.copy
-        now = self._services.clock()
-        self._journal.add(link.entry.backup_id, Asked(now, self._tier, days), amount)
+        self._journal.add(backup_id, Asked(self._services.clock(), self._tier, days), amount)
 
     def _note_request(self, plan: ThawPlan) -> None:
         by = "" if plan.expected is None else f": readable by {encode_time(plan.expected)} at "
@@ -348,3 +379,8 @@ class Thaw:
     def _sleep(self, cancel: Cancellation) -> None:
         if cancel.wait(self._job.poll.total_seconds()):
             raise InterruptedRunError("interrupted while waiting for a thaw")
+
+
+def _comes_back_itself(chunk: ChunkThaw) -> bool:
+    """Whether a thaw of a frozen chunk makes no copy (INTELLIGENT_TIERING): no job can ask so."""
+    return chunk.state is ThawState.FROZEN and not chunk.keeps_days

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from btrfs_to_s3.model.identity import SourceId
-    from btrfs_to_s3.ports import LocalState
+    from btrfs_to_s3.ports import Journal, LocalState
 
 _KIND = "thaw"
 _NOTHING = Decimal(0)
@@ -36,11 +36,16 @@ class Begun:
     days: int | None
 
 
+def open_journal(state: LocalState, source_id: SourceId, backup_id: BackupId) -> Journal:
+    """The journal of one backup's thaw, in which a job's lines stand too."""
+    return state.journal(_KIND, f"{source_id}@{backup_id}")
+
+
 class ThawJournal:
     """The thaw of one backup's chain. Deleting it loses only what was asked when, and how."""
 
     def __init__(self, state: LocalState, source_id: SourceId, backup_id: BackupId) -> None:
-        self._journal = state.journal(_KIND, f"{source_id}@{backup_id}")
+        self._journal = open_journal(state, source_id, backup_id)
 
     def begun(self) -> Begun | None:
         """The job as it was begun last, None without one."""

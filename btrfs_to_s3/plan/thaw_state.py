@@ -129,6 +129,11 @@ class Group:
     size_bytes: int
     until: datetime | None
 
+    @property
+    def keeps_days(self) -> bool:
+        """As of ``ChunkThaw``."""
+        return storage_class(self.class_name).archived
+
 
 @dataclass(frozen=True, slots=True)
 class LinkThaw:

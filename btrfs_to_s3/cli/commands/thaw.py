@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from btrfs_to_s3.cli import documents, thaw_rendering
+from btrfs_to_s3.cli.batch_options import BatchOptions, batch_options, batch_wishes
 from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
@@ -19,18 +20,25 @@ from btrfs_to_s3.cli.thaw_options import ThawWishes, thaw_job, thaw_options
 from btrfs_to_s3.cli.thaw_rendering import ShownThaw
 from btrfs_to_s3.config.settings import PRICES, THAW_POLL
 from btrfs_to_s3.errors import UsageError
+from btrfs_to_s3.operations.batch_thaw import BatchPlace, BatchThaw, request_by_job
 from btrfs_to_s3.operations.listing import find_backup
 from btrfs_to_s3.operations.prepare import prepare_to_read
 from btrfs_to_s3.operations.restore import Restore, RestoreJob
 from btrfs_to_s3.operations.thaw import Thaw
+from btrfs_to_s3.operations.thaw_journal import open_journal
 from btrfs_to_s3.operations.thaw_states import needed_of_chain
 
 if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.model.backup import Head, HeadEntry
+    from btrfs_to_s3.operations.batch_thaw import BatchWishes
     from btrfs_to_s3.operations.thaw import ThawJob
     from btrfs_to_s3.plan.thaw import ThawPlan
     from btrfs_to_s3.wiring import Application
+
+
+class AllWishes(ThawWishes, BatchOptions):
+    """What the options of thaws and of jobs give."""
 
 
 class Verb(StrEnum):
@@ -49,6 +57,7 @@ _VERBS = "|".join(Verb)
 @click.argument("source", metavar="SOURCE[@WHEN]")
 @click.argument("verb", metavar=_VERBS)
 @thaw_options
+@batch_options
 @click.option(
     "--target",
     metavar="DIR",
@@ -64,15 +73,19 @@ def thaw(
     source: str,
     verb: str,
     target: Path | None,
-    **wishes: Unpack[ThawWishes],
+    **wishes: Unpack[AllWishes],
 ) -> Result:
     """Make archived data readable, so that it can be restored.
 
     plan says what it takes and costs; request asks for all that is frozen; status says how far it
     is, and ends with 6 until all can be read; wait returns once all can be read. The verb may also
     stand before the source. A request that was interrupted is continued by the next one.
+
+    For very many objects, request --batch-operations has one job of S3 Batch Operations ask for
+    them all, and returns at the job's end.
     """
     source, wanted = _sorted_out(source, verb)
+    by_job = batch_wishes(wishes, requesting=wanted is Verb.REQUEST)
     config = session.config()
     looking = wanted is not Verb.REQUEST
     with session.application(config, looking=looking) as app:
@@ -81,7 +94,10 @@ def thaw(
         head, entry = find_backup(app.services(), source)
         work = _work(app, job, head, entry, target)
         with nullcontext() if looking else app.thaw_lock(str(entry.backup_id)):
-            plan = _done(work, wanted)
+            if by_job is None:
+                plan = _done(work, wanted)
+            else:
+                plan = request_by_job(work, _batch(app, head, entry, by_job))
         shown = ShownThaw(plan, work.asked(), app.prices, app.price_doubts)
         said = _head(app, head, entry, wanted, target) | thaw_rendering.document(shown)
         said["requests"] = dict(app.store.request_counts())
@@ -146,6 +162,14 @@ def _done(work: Thaw, verb: Verb) -> ThawPlan:
             return work.wait()
         case _:
             return work.status()
+
+
+def _batch(app: Application, head: Head, entry: HeadEntry, wishes: BatchWishes) -> BatchThaw:
+    url, services = app.config.required_repository(), app.services()
+    place = BatchPlace(url.bucket, url.prefix, head.source_id, entry.backup_id)
+    journal = open_journal(services.state, head.source_id, entry.backup_id)
+    jobs = app.store.batch_jobs()
+    return BatchThaw(services, jobs, journal, place, wishes, app.config.thaw_poll)
 
 
 def _head(
