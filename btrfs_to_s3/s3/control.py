@@ -21,6 +21,7 @@ from btrfs_to_s3.errors import AccessDeniedError, ConfigError, InterruptedRunErr
 from btrfs_to_s3.model.batch_job import BatchJobState
 from btrfs_to_s3.s3.answers import BAD_REQUEST
 from btrfs_to_s3.s3.translate import Translator, UnsupportedRequestError
+from btrfs_to_s3.s3.watch import watch_connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -191,6 +192,8 @@ class S3BatchJobs:
             }
         except (BotoCoreError, ValueError) as error:
             raise ConfigError(f"no S3 Control client can be made: {error}") from error
+        for client in made.values():
+            watch_connections(client, self._session.watch)
         return Clients(made["sts"], made["s3control"])
 
     def _call(self, operation: str, key: str, attempt: Callable[[int], T]) -> T:
