@@ -94,9 +94,10 @@ def _finish(session: Session, result: Result) -> int:
 
 def _print(session: Session, result: Result) -> None:
     if session.options.json:
-        write_json(session.stdout, result.document)
-    elif result.text and not (result.summary and session.options.quiet):
-        write_text(session.stdout, result.text)
+        document = result.document
+        write_json(session.stdout, document() if callable(document) else document)
+    elif not (result.summary and session.options.quiet):
+        write_text(session.stdout, result.text() if callable(result.text) else result.text)
 
 
 def _messages(session: Session) -> Messages:

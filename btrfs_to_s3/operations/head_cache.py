@@ -6,26 +6,20 @@ sequence was seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
 
 from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.format.jsonio import Fields, encode_line
+from btrfs_to_s3.operations.head_columns import LAYOUT, decode_columns, encode_columns
 
 if TYPE_CHECKING:
+    from btrfs_to_s3.model.backup import Head
     from btrfs_to_s3.model.identity import SourceId
     from btrfs_to_s3.ports import LocalState
 
-_KIND = "head"
-
-
-@dataclass(frozen=True, slots=True)
-class CachedHead:
-    """A head's bytes, and its ETag and sequence when they were read or written here."""
-
-    sequence: int
-    etag: str
-    data: bytes
+_KIND: Final = "head"
+_WHAT: Final = "the cached head"
 
 
 class HeadCache:
@@ -35,27 +29,40 @@ class HeadCache:
         self._state = state
         self._repository_id = repository_id
 
-    def recall(self, source_id: SourceId) -> CachedHead | None:
-        """What was seen last; None without a sound record of it."""
-        kept = self._state.recall(_KIND, self._name(source_id))
-        if kept is None:
-            return None
-        line, _, data = kept.partition(b"\n")
+    def recall(self, source_id: SourceId, etag: str) -> Head | None:
+        """The head of this ETag; None when another one was seen last, or none."""
+        line, data = self._kept(source_id)
         try:
-            fields = Fields.parse(line, "the cached head", versioned=False)
-            return CachedHead(fields.integer("sequence"), fields.text("etag"), data)
+            fields = Fields.parse(line, _WHAT, versioned=False)
+            same = fields.integer("layout") == LAYOUT and fields.text("etag") == etag
+            intact = same and fields.sha256("sha256") == sha256(data).hexdigest()
+            return decode_columns(data) if intact else None
         except IntegrityError:
             return None
 
     def seen_sequence(self, source_id: SourceId) -> int:
         """The highest sequence seen; 0 when none was."""
-        cached = self.recall(source_id)
-        return 0 if cached is None else cached.sequence
+        line, _ = self._kept(source_id)
+        try:
+            return Fields.parse(line, _WHAT, versioned=False).integer("sequence")
+        except IntegrityError:
+            return 0
 
-    def remember(self, source_id: SourceId, head: CachedHead) -> None:
-        """Keep what was just read or written."""
-        line = encode_line({"sequence": head.sequence, "etag": head.etag})
-        self._state.remember(_KIND, self._name(source_id), line + head.data)
+    def remember(self, etag: str, head: Head) -> None:
+        """Keep what was just read, and checked, or written."""
+        data = encode_columns(head)
+        line = {
+            "sequence": head.sequence,
+            "etag": etag,
+            "layout": LAYOUT,
+            "sha256": sha256(data).hexdigest(),
+        }
+        self._state.remember(_KIND, self._name(head.source_id), encode_line(line) + data)
+
+    def _kept(self, source_id: SourceId) -> tuple[bytes, bytes]:
+        kept = self._state.recall(_KIND, self._name(source_id)) or b""
+        line, _, data = kept.partition(b"\n")
+        return line, data
 
     def _name(self, source_id: SourceId) -> str:
         return f"{self._repository_id}-{source_id}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from copy import copy
 from dataclasses import dataclass, replace
@@ -34,7 +33,7 @@ from btrfs_to_s3.format.records import (
 )
 from btrfs_to_s3.model.backup import Repository
 from btrfs_to_s3.model.objects import Create, Replace, Role
-from btrfs_to_s3.operations.head_cache import CachedHead, HeadCache
+from btrfs_to_s3.operations.head_cache import HeadCache
 from btrfs_to_s3.operations.intact import read_intact
 from btrfs_to_s3.operations.metadata import read_metadata
 from btrfs_to_s3.plan.rebuild import rebuild_head
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from btrfs_to_s3.ports import LocalState, ObjectStore, Reporter
 
 PROGRAM = f"btrfs-to-s3 {__version__}"
-_log = logging.getLogger(__name__)
 _COMMIT_TRIES = 10
 _MANIFEST_CACHE = "manifest"
 
@@ -201,12 +199,10 @@ class RepositoryAccess:
 
     def listed_head(self, listed: ListedSource) -> Head | None:
         """``head``, without asking for one that this machine has as it was just listed."""
-        cached = self._cache.recall(listed.source_id)
-        if cached is not None and cached.etag == listed.head_etag:
-            try:
-                return self._checked(listed.source_id, cached.data)
-            except IntegrityError:
-                _log.info("the local copy of the head of %s is damaged", listed.source_id)
+        if listed.head_etag is not None:
+            cached = self._cache.recall(listed.source_id, listed.head_etag)
+            if cached is not None:
+                return cached
         return self.head(listed.source_id)
 
     def source_record(self, source_id: SourceId) -> SourceRecord:
@@ -255,7 +251,7 @@ class RepositoryAccess:
                 winner = "another writer" if present is None else present.writer
                 self._reporter.note(f"{winner} changed the head of {source_id} first: trying again")
                 continue
-            self._cache.remember(source_id, CachedHead(head.sequence, stored.etag, data))
+            self._cache.remember(stored.etag, head)
             return head
         raise RaceLostError(
             f"{winner} kept changing the head of {source_id}: this change was not committed",
@@ -283,7 +279,7 @@ class RepositoryAccess:
             role=Role.METADATA,
             condition=Create.ONLY_NEW if state is None else Replace(state.etag),
         )
-        self._cache.remember(source_id, CachedHead(rebuilt.sequence, stored.etag, data))
+        self._cache.remember(stored.etag, rebuilt)
         return rebuilt
 
     # Manifests
@@ -351,13 +347,6 @@ class RepositoryAccess:
                     f"rebuilt from {len(rebuilt.backups)} manifests"
                 )
             return _LoadedHead(rebuilt, None)
-        head = self._checked(source_id, data)
-        self._cache.remember(source_id, CachedHead(head.sequence, etag, data))
-        return _LoadedHead(head, etag)
-
-    def _checked(self, source_id: SourceId, data: bytes) -> Head:
-        """A head that belongs where it was found and is not older than one that was seen."""
-        key = keys.head(source_id)
         head = decode_head(data, key)
         if head.source_id != source_id or head.repository_id != self.repository_id:
             raise IntegrityError(
@@ -375,7 +364,8 @@ class RepositoryAccess:
                 "again every backup whose manifests are still there",
                 key=key,
             )
-        return head
+        self._cache.remember(etag, head)
+        return _LoadedHead(head, etag)
 
     def _rebuilt(self, source_id: SourceId, without: BackupId | None = None) -> Head | None:
         manifests: list[tuple[Manifest, str]] = []

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.plan.thaw_state import ChunkThaw, Group, LinkThaw
     from btrfs_to_s3.ports import Cancellation
 
+_DAY: Final = timedelta(days=1)
 _REFUSALS: Final = 20
 """How often a chunk that is said to be thawed may still be refused."""
 
@@ -65,10 +66,10 @@ class ThawJob:
 
 @dataclass(slots=True)
 class _Known:
-    """What is shared by all that look: the service's ways, and the copies' ends seen last."""
+    """What is shared by all that look: the service's ways, and how far each backup was last."""
 
     learned: Learned = field(default_factory=Learned)
-    until: dict[BackupId, datetime | None] = field(default_factory=dict)
+    links: dict[BackupId, LinkThaw] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
 
 
@@ -319,12 +320,10 @@ class Thaw:
 
     def _keep_longer(self, links: Sequence[Needed]) -> None:
         """Ask anew for copies that would go away before they are downloaded."""
-        rate, now = self._terms().rate, self._services.clock()
-        download = timedelta(0)
+        rate, now, download = self._terms().rate, self._services.clock(), timedelta(0)
         for link in links:
             download += rate.takes(link.entry.stored_size_bytes)
-            until = self._known.until.get(link.entry.backup_id)
-            if lasts(until, now, download):
+            if lasts(self._ends(link, now + download), now, download):
                 continue
             end = now + download
 
@@ -333,11 +332,19 @@ class Thaw:
 
             days = max(self._job.days or 1, days_for(download, timedelta(0)))
             asked = self._ask_where(link, short, days, self._services.cancel)
-            self._known.until[link.entry.backup_id] = now + timedelta(days=days)
             self._services.reporter.note(
                 f"{asked.object_count} thawed objects of {link.entry.backup_id} are kept "
                 f"{days} days more"
             )
+
+    def _ends(self, link: Needed, needed_until: datetime) -> datetime | None:
+        """When the first copy of a backup goes away; looked up only where that may be too soon."""
+        backup_id = link.entry.backup_id
+        found, asked = self._known.links.get(backup_id), self._journal.asked().get(backup_id)
+        early = asked is None or asked.time + timedelta(days=asked.days) < needed_until + _DAY
+        if early and (found is None or not found.ready):
+            found = self._tally(self._states(self._services.cancel), link)
+        return None if found is None else found.until
 
     # Inside
 
@@ -347,7 +354,7 @@ class Thaw:
 
     def _tally(self, states: ThawStates, link: Needed) -> LinkThaw:
         found = states.tally(link)
-        self._known.until[found.backup_id] = found.until
+        self._known.links[found.backup_id] = found
         return found
 
     def _terms(self) -> ThawTerms:

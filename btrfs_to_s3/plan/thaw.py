@@ -211,7 +211,7 @@ def expected_end(
     """When everything that is being thawed will be readable at the latest.
 
     ``asked`` are this machine's records. What somebody else asked for is reckoned from now in the
-    slowest tier. None while anything is frozen, or when nothing is waited for.
+    slowest tier. Whole seconds; None while anything is frozen, or when nothing is waited for.
     """
     ends: list[datetime] = []
     for link in links:
@@ -223,7 +223,8 @@ def expected_end(
                 ends.append(known.time + times[known.tier].latest)
             else:
                 ends.append(now + max(time.latest for time in times.values()))
-    return max(ends, default=None)
+    last = max(ends, default=None)
+    return None if last is None else (last + timedelta(seconds=1)).replace(microsecond=0)
 
 
 def _groups(links: Iterable[LinkThaw]) -> list[Group]:

@@ -60,7 +60,7 @@ def status() -> Rendering:
         object_count=23,
         frozen_count=0,
         thawing_count=20,
-        expected_time="2026-11-21T22:00:00Z",
+        expected_time="2026-11-21T22:00:01Z",
     )
     return _action("status", shown(ThawState.THAWING, asked), Failure.of(error))
 
