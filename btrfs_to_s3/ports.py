@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import timedelta
     from pathlib import Path
     from types import TracebackType
     from typing import Self
     from uuid import UUID
 
+    from btrfs_to_s3.model.batch_job import BatchJobState, BatchThawOrder
+    from btrfs_to_s3.model.bucket import Lifecycle, ObjectLock, Versioning
     from btrfs_to_s3.model.objects import (
         Capabilities,
         Condition,
@@ -22,9 +25,12 @@ if TYPE_CHECKING:
         ObjectState,
         Role,
         StoredObject,
+        ThawAnswer,
         UnfinishedUpload,
         UploadedPart,
     )
+    from btrfs_to_s3.model.place import SnapshotDirectory, SourcePlace
+    from btrfs_to_s3.model.storage_class import Tier
     from btrfs_to_s3.model.subvolume import SendOptions, Subvolume
 
 Body = bytes | bytearray | memoryview | BinaryIO
@@ -75,7 +81,7 @@ class ObjectStore(Protocol):
         """Find out what the service does, by ``key`` that holds exactly ``body``; remembered."""
 
     def request_counts(self) -> Mapping[str, int]:
-        """Requests made so far, retries included, by kind: put, get, list, head, delete."""
+        """Requests made so far, retries included, by kind: put, get, list, head, delete (thaw)."""
 
     def put(
         self, key: str, body: Body, *, sha256: bytes, role: Role, condition: Condition
@@ -153,17 +159,88 @@ class ObjectStore(Protocol):
     def head(self, key: str, version_id: str | None = None) -> ObjectState | None:
         """What the service knows of the object, None when it does not exist."""
 
+    def request_thaw(
+        self, key: str, version_id: str | None, days: int | None, tier: Tier
+    ) -> ThawAnswer:
+        """Ask for a readable copy of an archived object, kept ``days`` days once it is there.
+
+        Repeating it is safe: on a thawed object it sets the days anew, counted from now. ``days``
+        is None for INTELLIGENT_TIERING, which brings the object itself back. ``UsageError`` where
+        the class lacks the tier or is no archive class; ``MissingObjectError``;
+        ``RepositoryError`` while the service has no capacity for expedited thaws. The requests of
+        a client stay below the service's rate limit.
+        """
+
     def list(self, prefix: str) -> Iterator[ListedObject]:
         """Objects under a key prefix in key order, pages fetched as needed."""
 
     def list_versions(self, prefix: str) -> Iterator[ListedVersion]:
-        """Versions and delete markers under a prefix; empty where the bucket keeps none."""
+        """Versions and delete markers under a prefix; empty where the bucket keeps none.
+
+        In key order; the versions of one key stand together.
+        """
 
     def list_uploads(self, prefix: str) -> Iterator[UnfinishedUpload]:
         """Unfinished multipart uploads under a key prefix."""
 
     def delete(self, targets: Iterable[DeleteTarget]) -> Sequence[DeleteFailure]:
         """Delete objects or versions, 1000 a request; what is already gone counts as deleted."""
+
+
+class Bucket(Protocol):
+    """The bucket around a repository, for ``doctor``. Errors and waits are as of ``ObjectStore``.
+
+    What the service does not know, or the credentials may not ask, is a ``RepositoryError``.
+    """
+
+    @property
+    def name(self) -> str:
+        """The bucket's name."""
+
+    @property
+    def configured_region(self) -> str | None:
+        """The region that requests are signed for."""
+
+    def credentials_origin(self) -> str:
+        """Where credentials are found, in words; never they themselves.
+
+        ``AccessDeniedError`` when there are none, or they cannot be read.
+        """
+
+    def region(self) -> str | None:
+        """The bucket's region; None where the service does not say."""
+
+    def clock_skew(self) -> timedelta | None:
+        """How far this machine's clock is ahead of the service's, by its last answer to this store.
+
+        To a second; None before any answer. Errors are answers.
+        """
+
+    def versioning(self) -> Versioning:
+        """Whether the bucket keeps versions."""
+
+    def object_lock(self) -> ObjectLock | None:
+        """Object Lock's state; None where it is off, or unknown to the service."""
+
+    def lifecycle(self) -> Lifecycle:
+        """The lifecycle configuration; without rules where there is none."""
+
+    def replace_lifecycle(self, wanted: Lifecycle) -> None:
+        """Set the whole configuration: S3 takes no condition, so read it just before."""
+
+
+class BatchJobs(Protocol):
+    """S3 Batch Operations of the repository's account. Errors are as of ``ObjectStore``.
+
+    Where the service has no S3 Control API every method raises ``RepositoryError``, at once and
+    with the remedy.
+    """
+
+    def create(self, order: BatchThawOrder) -> str:
+        """Start a job; its id. Repeating it with the same token gives the same job."""
+
+    def state(self, job_id: str) -> BatchJobState:
+        """How far a job is."""
 
 
 class SendStream(Protocol):
@@ -249,6 +326,9 @@ class Volume(Protocol):
         (ETXTBSY); nothing is left then.
         """
 
+    def snapshot_directory(self) -> SnapshotDirectory:
+        """The directory where this program keeps its snapshots, which may not exist yet."""
+
     def in_snapshot_directory(self, subvolume: Subvolume) -> bool:
         """Whether the subvolume lies in the directory where this program keeps its snapshots."""
 
@@ -319,6 +399,31 @@ class Btrfs(Protocol):
         """Kernel release and btrfs-progs version."""
 
 
+class BtrfsInspection(Protocol):
+    """What ``doctor`` asks of this machine's Btrfs; all but ``open`` needs no privilege."""
+
+    def kernel(self) -> str:
+        """The kernel's release."""
+
+    def progs(self) -> str:
+        """The version of btrfs-progs; ``SourceError`` when they are missing."""
+
+    def privileged(self) -> bool:
+        """Whether this process may snapshot, send and receive."""
+
+    def best_send_options(self, protocol: str) -> SendOptions:
+        """As of ``Btrfs``."""
+
+    def look(self, path: Path) -> SourcePlace:
+        """What anybody may see of a directory.
+
+        ``SourceError`` when it is missing, no directory, or not on Btrfs.
+        """
+
+    def open(self, path: Path, *, writable: bool) -> Volume:
+        """As of ``Btrfs``."""
+
+
 class Journal(Protocol):
     """An append-only local record of JSON lines, each on disk before ``append`` returns."""
 
@@ -336,7 +441,7 @@ class LocalState(Protocol):
     """This host's state directory. Everything in it but open journals can be deleted at will."""
 
     def journal(self, kind: str, name: str) -> Journal:
-        """The journal ``name`` of ``kind`` (upload, restore, received), open for appending."""
+        """The journal ``name`` of ``kind`` (upload, received, thaw), open for appending."""
 
     def journals(self, kind: str) -> Sequence[str]:
         """Names of existing journals of a kind."""

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import ExitStack
+from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from btrfs_to_s3.btrfs.local import LocalBtrfs
+from btrfs_to_s3.config.prices import load_prices
 from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.host.identity import host_id, host_name
 from btrfs_to_s3.host.lock import RunLock
-from btrfs_to_s3.host.memory import affordable_concurrency, available_memory_bytes
-from btrfs_to_s3.host.state import LocalStateDirectory, repository_key, state_root
+from btrfs_to_s3.host.memory import Affordable, affordable_concurrency, available_memory_bytes
+from btrfs_to_s3.host.state import LocalStateDirectory, observe_root, repository_key, state_root
 from btrfs_to_s3.operations.backup import BackupJob
 from btrfs_to_s3.operations.repository import Host, RepositoryAccess
 from btrfs_to_s3.operations.run import SourceJob
 from btrfs_to_s3.operations.services import Services
 from btrfs_to_s3.operations.upload import UploadSettings
+from btrfs_to_s3.plan.restore_cost import Line
 from btrfs_to_s3.s3 import Limits, S3Settings, S3Store
 from btrfs_to_s3.s3 import capabilities as s3_capabilities
 from btrfs_to_s3.s3.gate import GateSettings
@@ -28,9 +31,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from btrfs_to_s3.config.effective import Config, SourceConfig, SourcePolicy
+    from btrfs_to_s3.model.place import StatePlace
+    from btrfs_to_s3.model.prices import PriceList
     from btrfs_to_s3.ports import Cancellation, Reporter
 
-__all__ = ["Application", "utc_now"]
+__all__ = ["Application", "affordable_here", "inspection", "state_place", "utc_now"]
 
 _CONSTANT_BYTES = 96 * 1024 * 1024
 """Memory beside the parts in flight: the interpreter, boto3, blocks and frames."""
@@ -97,6 +102,24 @@ class Application:
     ) -> None:
         self._exit.close()
 
+    @cached_property
+    def prices(self) -> PriceList:
+        """The price list to reckon with; ``ConfigError`` when it cannot be used."""
+        return load_prices(self.config.prices)
+
+    @property
+    def price_doubts(self) -> tuple[str, ...]:
+        """Why that list may not be what this repository's service asks."""
+        return self.prices.doubts(self.store.region, self.config.endpoint_url)
+
+    @property
+    def line(self) -> Line:
+        """How a download from this repository is made, for estimates."""
+        part_size_bytes, limit = self.config.part_size_bytes, self.config.bandwidth_bytes_per_s
+        if limit is None:
+            return Line(part_size_bytes=part_size_bytes)
+        return Line(limit, part_size_bytes)
+
     def lock(self) -> RunLock:
         """The lock of runs that write to the repository; ``LockedError`` on entering."""
         return RunLock(self.state.directory)
@@ -104,6 +127,10 @@ class Application:
     def restore_lock(self, filesystem: str) -> RunLock:
         """The lock of restores to one filesystem: a backup under way does not stop them."""
         return RunLock(self.state.directory / f"restore-{filesystem}")
+
+    def thaw_lock(self, name: str) -> RunLock:
+        """The lock of those that ask for the same thaw."""
+        return RunLock(self.state.directory / f"thaw-{name}")
 
     def services(self, policy: SourcePolicy | None = None) -> Services:
         """What operations need; with a source's policy, its storage class and snapshot place."""
@@ -152,12 +179,7 @@ class Application:
         return self._state_kind(self._root, key, self._reporter.warn)
 
     def _affordable_concurrency(self) -> int:
-        affordable = affordable_concurrency(
-            self.config.concurrency,
-            self.config.part_size_bytes,
-            _CONSTANT_BYTES,
-            available_memory_bytes() // self._shares,
-        )
+        affordable = affordable_here(self.config, self._shares)
         if affordable.reason is not None:
             self._reporter.warn(affordable.reason)
         return affordable.concurrency
@@ -198,3 +220,23 @@ class Application:
         found = self.store.capabilities
         if found is not None and self._known is None:
             self.state.remember(*_CAPABILITIES, s3_capabilities.encode(found))
+
+
+def affordable_here(config: Config, shares: int = 1) -> Affordable:
+    """How many parts in flight a repository's share of this machine's memory takes."""
+    return affordable_concurrency(
+        config.concurrency,
+        config.part_size_bytes,
+        _CONSTANT_BYTES,
+        available_memory_bytes() // shares,
+    )
+
+
+def inspection(policy: SourcePolicy | None) -> LocalBtrfs:
+    """This machine's Btrfs without any repository; None: with the default snapshot directory."""
+    return LocalBtrfs() if policy is None else LocalBtrfs(policy.snapshot_directory)
+
+
+def state_place(config: Config, environ: Mapping[str, str]) -> StatePlace:
+    """What the state directory is like."""
+    return observe_root(state_root(config.state_dir, environ))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.btrfs.mount import PrivateMount, require_privilege
+from btrfs_to_s3.btrfs import inspection
+from btrfs_to_s3.btrfs.mount import PrivateMount, has_privilege, require_privilege
 from btrfs_to_s3.btrfs.places import Place
 from btrfs_to_s3.btrfs.versions import (
     choose_send_options,
@@ -18,11 +19,12 @@ from btrfs_to_s3.errors import ConfigError, SourceError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from btrfs_to_s3.model.place import SourcePlace
     from btrfs_to_s3.model.subvolume import SendOptions
 
 
 class LocalBtrfs:
-    """Implements ``Btrfs``.
+    """Implements ``Btrfs`` and ``BtrfsInspection``.
 
     ``snapshot_directory`` is the name of the directory at a filesystem's top level that takes this
     program's snapshots; only ``snapshot`` makes it. ``program`` is btrfs-progs' command, a name on
@@ -73,3 +75,19 @@ class LocalBtrfs:
     def versions(self) -> tuple[str, str]:
         """Kernel release and btrfs-progs version."""
         return kernel_release(), progs_version(self._program)
+
+    def kernel(self) -> str:
+        """The kernel's release."""
+        return kernel_release()
+
+    def progs(self) -> str:
+        """The version of btrfs-progs; ``SourceError`` when they are missing."""
+        return progs_version(self._program)
+
+    def privileged(self) -> bool:
+        """Whether this process may snapshot, send and receive."""
+        return has_privilege()
+
+    def look(self, path: Path) -> SourcePlace:
+        """What anybody may see of a directory on Btrfs."""
+        return inspection.look(path)

@@ -54,11 +54,16 @@ _STOP_TIMEOUT_S: Final = 5.0
 _STRIP_TIMEOUT_S: Final = 10.0
 
 
-def require_privilege() -> None:
-    """``SourceError`` unless CAP_SYS_ADMIN is effective: mount, tree search and send need it."""
+def has_privilege() -> bool:
+    """Whether CAP_SYS_ADMIN is effective."""
     status = Path("/proc/self/status").read_text()
     match = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
-    if match is None or not int(match[1], 16) >> _CAP_SYS_ADMIN & 1:
+    return match is not None and bool(int(match[1], 16) >> _CAP_SYS_ADMIN & 1)
+
+
+def require_privilege() -> None:
+    """``SourceError`` unless CAP_SYS_ADMIN is effective: mount, tree search and send need it."""
+    if not has_privilege():
         raise SourceError(
             "reading and receiving Btrfs snapshots needs root (CAP_SYS_ADMIN)",
             hint="run it as: sudo -E btrfs-to-s3 …",

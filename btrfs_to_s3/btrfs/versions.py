@@ -11,6 +11,7 @@ from typing import Final
 from btrfs_to_s3.btrfs.process import environment, find_program
 from btrfs_to_s3.errors import SourceError, UsageError
 from btrfs_to_s3.model.subvolume import SendOptions
+from btrfs_to_s3.model.versions import numbers
 
 PROTOCOL_1: Final = SendOptions(protocol=1, compressed_data=False)
 PROTOCOL_2: Final = SendOptions(protocol=2, compressed_data=True)
@@ -68,8 +69,8 @@ def choose_send_options(
         raise UsageError(f"{wanted!r} is not a send protocol", hint="auto, 1 or 2")
     able = (
         stream_version >= PROTOCOL_2.protocol
-        and _numbers(kernel) >= _KERNEL_NEEDED
-        and _numbers(progs) >= _PROGS_NEEDED
+        and numbers(kernel) >= _KERNEL_NEEDED
+        and numbers(progs) >= _PROGS_NEEDED
     )
     if wanted == "2" and not able:
         raise UsageError(
@@ -79,9 +80,3 @@ def choose_send_options(
             progs=progs,
         )
     return PROTOCOL_2 if able else PROTOCOL_1
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers: ``6.18.44-fc`` is (6, 18, 44), ``6.2-rc1`` is (6, 2)."""
-    match = re.match(r"\d+(?:\.\d+)*", version)
-    return tuple(int(part) for part in match[0].split(".")) if match else ()

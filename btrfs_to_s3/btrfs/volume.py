@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from btrfs_to_s3.btrfs.receive import BtrfsReceive
 from btrfs_to_s3.btrfs.roots import RootTree
 from btrfs_to_s3.btrfs.send import BtrfsSend, send_arguments
 from btrfs_to_s3.errors import SourceError
+from btrfs_to_s3.model.place import SnapshotDirectory
 from btrfs_to_s3.model.subvolume import TOP_LEVEL_ID, Subvolume
 
 if TYPE_CHECKING:
@@ -88,6 +90,16 @@ class BtrfsVolume:
             for each in self.subvolumes()
             if each.path.startswith(prefix) and each.path and not each.path.startswith(own)
         ]
+
+    def snapshot_directory(self) -> SnapshotDirectory:
+        """The directory where this program keeps its snapshots, which may not exist yet."""
+        name = self._snapshot_directory
+        try:
+            facts = os.stat(name, dir_fd=self._mount.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return SnapshotDirectory(name, exists=False, private=False)
+        private = stat.S_ISDIR(facts.st_mode) and _private(facts)
+        return SnapshotDirectory(name, exists=True, private=private)
 
     def in_snapshot_directory(self, subvolume: Subvolume) -> bool:
         """Whether the subvolume lies in the directory where this program keeps its snapshots."""
@@ -297,8 +309,7 @@ class BtrfsVolume:
         except OSError as error:
             raise refusals.of_snapshot(error, None, name) from error
         fd = self._open_inside(name)
-        facts = os.fstat(fd)
-        if facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
+        if not _private(os.fstat(fd)):
             os.close(fd)
             raise SourceError(
                 f"others than root can write to the snapshot directory {name!r}",
@@ -337,6 +348,11 @@ def _root_seen_above(place: Place) -> Path | None:
             if above.is_subvolume_root:
                 return parent
     return None
+
+
+def _private(facts: os.stat_result) -> bool:
+    """Whether only this program's user can write to a directory."""
+    return facts.st_uid == os.geteuid() and not facts.st_mode & 0o022
 
 
 def _require_entry_name(name: str) -> None:

@@ -32,12 +32,15 @@ ABOUT = {
     "backup": "Back up subvolumes.",
     "completion": "Print the code for completion in a shell.",
     "copy": "Copy a backup and its chain to another repository.",
+    "doctor": "Look at everything that backups and restores rely on.",
+    "cost": "Say what the repository costs, and what restoring from it would.",
     "list": "List backups.",
     "plan": "Say what backup and prune would do now, and why.",
     "prune": "Remove the backups that no keep rule keeps.",
     "restore": "Restore a backup as a read-only snapshot.",
     "show": "Show one backup in full, and what restoring it takes.",
     "status": "Say how fresh every source's newest backup is.",
+    "thaw": "Make archived data readable, so that it can be restored.",
     "verify": "Check that backups can be restored.",
 }
 """The commands, each in the module of its name, in a few words."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _INDENT = 2
 _LONG_TABLE = 500
 """Rows from which on a table is set without rich."""
-_REQUEST_KINDS = ("put", "get", "list", "head", "delete")
+_REQUEST_KINDS = ("put", "get", "list", "head", "delete", "thaw")
 
 
 def line(text: str, style: str = "") -> Text:

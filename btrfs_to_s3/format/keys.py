@@ -19,6 +19,8 @@ INDEXES = "indexes/"
 CATALOGS = "catalogs/"
 NOTES = "notes/"
 CHUNKS = "chunks/"
+METADATA = (REPOSITORY, SOURCES, HEADS, MANIFESTS, INDEXES, CATALOGS, NOTES)
+"""Key prefixes of all objects of the metadata class."""
 
 _MAX_CHUNK_NUMBER = 99_999_999
 _OF_BACKUP = re.compile(
@@ -65,6 +67,16 @@ def chunk(source_id: SourceId, backup_id: BackupId, number: int, attempt: str) -
 def note(source_id: SourceId, backup_id: BackupId, time: datetime, what: str) -> str:
     """Key of a note about a backup."""
     return f"{NOTES}{source_id}/{backup_id}/{time:%Y%m%dT%H%M%SZ}-{what}.json"
+
+
+def thaw_manifest(source_id: SourceId, backup_id: BackupId, time: datetime) -> str:
+    """Key of the list of objects that S3 Batch Operations is to thaw."""
+    return f"{NOTES}{source_id}/{backup_id}/{time:%Y%m%dT%H%M%SZ}-thaw-manifest.csv"
+
+
+def thaw_report(source_id: SourceId, backup_id: BackupId, time: datetime) -> str:
+    """Prefix, without a final slash, of what S3 Batch Operations reports about a thaw."""
+    return f"{NOTES}{source_id}/{backup_id}/{time:%Y%m%dT%H%M%SZ}-thaw-report"
 
 
 def owner(key: str) -> tuple[SourceId, BackupId] | None:

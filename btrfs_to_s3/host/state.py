@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from btrfs_to_s3.host.durable import ensure_directory, write_atomically
 from btrfs_to_s3.host.journal import FileJournal
+from btrfs_to_s3.model.place import StatePlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -137,7 +138,23 @@ def state_root(configured: Path, environ: Mapping[str, str]) -> Path:
     return base / "btrfs-to-s3"
 
 
-def _could_write(path: Path) -> bool:
+def observe_root(root: Path) -> StatePlace:
+    """What the state directory, or the place where it would be made, is like."""
+    existing = _existing(root)
+    facts = os.statvfs(existing)
+    return StatePlace(
+        path=root,
+        exists=existing == root,
+        writable=_could_write(root) and existing.is_dir(),
+        free_bytes=facts.f_bavail * facts.f_frsize,
+    )
+
+
+def _existing(path: Path) -> Path:
     # os.path.exists, unlike Path.exists, takes a directory we may not enter for an absent one.
-    existing = next(place for place in (path, *path.parents) if os.path.exists(place))  # noqa: PTH110
+    return next(place for place in (path, *path.parents) if os.path.exists(place))  # noqa: PTH110
+
+
+def _could_write(path: Path) -> bool:
+    existing = _existing(path)
     return os.access(existing, os.W_OK | os.X_OK, effective_ids=True)

@@ -77,7 +77,7 @@ class Manifest:
     """``manifests/<source-id>/<backup-id>.json``: everything needed to check and restore a backup.
 
     ``send_flags`` are btrfs-progs' option names without dashes. ``requests`` counts the requests
-    this backup made, by kind (put, get, list, head, delete). ``catalog`` is None when the
+    this backup made, by kind (put, get, list, head, delete, thaw). ``catalog`` is None when the
     backup has none. ``lock`` is the Object Lock asked for, None without one.
     ``origin_repository_id`` is set in a copy: what its chunks' trailers carry.
     """

@@ -17,6 +17,14 @@ class Role(StrEnum):
     METADATA = "metadata"
 
 
+class ThawAnswer(StrEnum):
+    """What the service says to a thaw request (S3 API, RestoreObject: 202, 200, 409)."""
+
+    ACCEPTED = "accepted"
+    READABLE = "readable"
+    UNDER_WAY = "under way"
+
+
 class Create(Enum):
     """The condition of every write but the head's: the key must not exist yet."""
 
@@ -62,18 +70,29 @@ class ListedObject:
 
 @dataclass(frozen=True, slots=True)
 class ListedVersion:
-    """One version (or delete marker) of an object in a bucket that keeps versions."""
+    """One version (or delete marker) of an object in a bucket that keeps versions.
+
+    A delete marker has no size, class or thaw; ``thawing`` and ``thawed_until`` as in a listing.
+    """
 
     key: str
     version_id: str
     latest: bool
     delete_marker: bool
     modified: datetime
+    size_bytes: int = 0
+    storage_class: str = "STANDARD"
+    thawing: bool = False
+    thawed_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectState:
-    """The answer to a HEAD. ``sha256_hex`` is None without a kept whole-object SHA-256."""
+    """The answer to a HEAD. ``sha256_hex`` is None without a kept whole-object SHA-256.
+
+    ``thawing`` and ``thawed_until`` come from x-amz-restore. ``archive_status`` is the archive tier
+    that an INTELLIGENT_TIERING object was moved to (ARCHIVE_ACCESS, DEEP_ARCHIVE_ACCESS), or None.
+    """
 
     key: str
     size_bytes: int
@@ -81,6 +100,9 @@ class ObjectState:
     version_id: str | None
     storage_class: str
     sha256_hex: str | None
+    thawing: bool = False
+    thawed_until: datetime | None = None
+    archive_status: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

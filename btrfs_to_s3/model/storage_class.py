@@ -100,6 +100,21 @@ ARCHIVE_CLASSES: Final = frozenset(known.name for known in _KNOWN.values() if kn
 """Classes whose objects must be thawed before they can be read (GLACIER_IR reads at once)."""
 
 
+_ARCHIVE_TIERS: Final = {"ARCHIVE_ACCESS": "GLACIER", "DEEP_ARCHIVE_ACCESS": "DEEP_ARCHIVE"}
+TIERING: Final = "INTELLIGENT_TIERING"
+TIERING_ARCHIVES_AFTER: Final = 90 * _DAY
+"""INTELLIGENT_TIERING moves nothing to an archive tier that was read or written since."""
+
+
+def thawed_as(name: str, archive_status: str | None = None) -> StorageClass:
+    """The class by whose tiers and times an object is thawed.
+
+    An INTELLIGENT_TIERING object in an archive tier (HeadObject: ArchiveStatus) takes as long as
+    one of GLACIER or DEEP_ARCHIVE ("S3 Intelligent-Tiering access tiers").
+    """
+    return storage_class(_ARCHIVE_TIERS.get(archive_status or "", name))
+
+
 def storage_class(name: str) -> StorageClass:
     """The class of this name; one that Amazon does not have is plain."""
     return _KNOWN.get(name) or StorageClass(name)

@@ -12,7 +12,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.errors import IntegrityError
+from btrfs_to_s3.errors import IntegrityError, NotReadableYetError
 from btrfs_to_s3.format.trailer import Trailer, decode_trailer
 from btrfs_to_s3.operations.intact import read_intact
 from btrfs_to_s3.stream.buffers import Buffer, BufferPool
@@ -44,7 +44,8 @@ class Download:
     """One pass over a backup's chunks into ``sink``. ``run`` once.
 
     ``sink`` is called on one thread with raw bytes in order. ``unblock`` ends a sink that hangs;
-    it is called when the transfer is cancelled.
+    it is called when the transfer is cancelled. ``thaw_again`` returns once a chunk that the
+    service refused as archived can be read; without it that is an error.
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class Download:
         concurrency: int,
         reporter: Reporter,
         cancel: Cancellation,
+        thaw_again: Callable[[ChunkRecord, Cancellation], None] | None = None,
     ) -> None:
+        self._thaw_again = thaw_again
         self._manifest = manifest
         self._chunks = chunks
         self._repository_id = manifest.origin_repository_id or repository_id
@@ -95,8 +98,15 @@ class Download:
         self._fetched.close()
 
     def _fetch(self, part: _Part) -> _Part:
-        read_intact(lambda: self._read(part))
-        return part
+        while True:
+            try:
+                read_intact(lambda: self._read(part))
+            except NotReadableYetError:
+                if self._thaw_again is None:
+                    raise
+                self._thaw_again(part.chunk, self._pump.cancel)
+            else:
+                return part
 
     def _read(self, part: _Part) -> None:
         chunk, buffer = part.chunk, part.buffer

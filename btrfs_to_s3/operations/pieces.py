@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from btrfs_to_s3.operations.metadata import explaining_archived
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -17,4 +19,6 @@ def pieces(store: ObjectStore, ref: ObjectRef) -> Iterator[bytes]:
     """The object's bytes in order, not yet checked; errors as ``ObjectStore.get``."""
     for offset in range(0, ref.size_bytes, _PIECE_BYTES):
         size = min(_PIECE_BYTES, ref.size_bytes - offset)
-        yield store.get(ref.key, offset=offset, size_bytes=size)
+        with explaining_archived(store, ref.key):
+            piece = store.get(ref.key, offset=offset, size_bytes=size)
+        yield piece

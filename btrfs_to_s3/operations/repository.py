@@ -35,6 +35,7 @@ from btrfs_to_s3.model.backup import Repository
 from btrfs_to_s3.model.objects import Create, Replace, Role
 from btrfs_to_s3.operations.head_cache import HeadCache
 from btrfs_to_s3.operations.intact import read_intact
+from btrfs_to_s3.operations.metadata import read_metadata
 from btrfs_to_s3.plan.rebuild import rebuild_head
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 PROGRAM = f"btrfs-to-s3 {__version__}"
 _COMMIT_TRIES = 10
+_MANIFEST_CACHE = "manifest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ class RepositoryAccess:
 
     def _read_repository(self) -> bytes | None:
         try:
-            data, _ = self.store.get_whole(keys.REPOSITORY, limit_bytes=RECORD_LIMIT_BYTES)
+            data, _ = read_metadata(self.store, keys.REPOSITORY, limit_bytes=RECORD_LIMIT_BYTES)
         except MissingObjectError:
             return None
         repository = decode_repository(data)
@@ -206,7 +208,7 @@ class RepositoryAccess:
     def source_record(self, source_id: SourceId) -> SourceRecord:
         """The source's record."""
         key = keys.source(source_id)
-        data, _ = self.store.get_whole(key, limit_bytes=RECORD_LIMIT_BYTES)
+        data, _ = read_metadata(self.store, key, limit_bytes=RECORD_LIMIT_BYTES)
         return decode_source(data, key)
 
     def create_source(self, record: SourceRecord) -> None:
@@ -284,12 +286,21 @@ class RepositoryAccess:
 
     def manifest(self, source_id: SourceId, entry: HeadEntry) -> Manifest:
         """A live backup's manifest, checked against the digest in the head."""
-        return read_intact(lambda: self._manifest(source_id, entry))
-
-    def _manifest(self, source_id: SourceId, entry: HeadEntry) -> Manifest:
         key = keys.manifest(source_id, entry.backup_id)
+        return decode_manifest(read_intact(lambda: self._manifest(key, entry)), key)
+
+    def known_manifest(self, source_id: SourceId, entry: HeadEntry) -> Manifest:
+        """The same out of the local cache, if it is there: not proof that it is still stored."""
+        key = keys.manifest(source_id, entry.backup_id)
+        data = self._state.recall(_MANIFEST_CACHE, entry.manifest_sha256_hex)
+        if data is None or sha256(data).hexdigest() != entry.manifest_sha256_hex:
+            data = read_intact(lambda: self._manifest(key, entry))
+            self._state.remember(_MANIFEST_CACHE, entry.manifest_sha256_hex, data)
+        return decode_manifest(data, key)
+
+    def _manifest(self, key: str, entry: HeadEntry) -> bytes:
         try:
-            data, _ = self.store.get_whole(key, limit_bytes=RECORD_LIMIT_BYTES)
+            data, _ = read_metadata(self.store, key, limit_bytes=RECORD_LIMIT_BYTES)
         except MissingObjectError as error:
             raise MissingObjectError(
                 f"the manifest of {entry.backup_id} is missing ({key})",
@@ -302,7 +313,7 @@ class RepositoryAccess:
                 hint="someone changed it; on a versioned bucket restore its older version",
                 key=key,
             )
-        return decode_manifest(data, key)
+        return data
 
     # Inside
 
@@ -318,7 +329,7 @@ class RepositoryAccess:
     def _load(self, source_id: SourceId, without: BackupId | None = None) -> _LoadedHead:
         key = keys.head(source_id)
         try:
-            data, etag = self.store.get_whole(key, limit_bytes=HEAD_LIMIT_BYTES)
+            data, etag = read_metadata(self.store, key, limit_bytes=HEAD_LIMIT_BYTES)
         except MissingObjectError:
             rebuilt = self._rebuilt(source_id, without)
             if rebuilt is None and self._cache.seen_sequence(source_id):
@@ -359,7 +370,7 @@ class RepositoryAccess:
     def _rebuilt(self, source_id: SourceId, without: BackupId | None = None) -> Head | None:
         manifests: list[tuple[Manifest, str]] = []
         for listed in self.store.list(f"{keys.MANIFESTS}{source_id}/"):
-            data, _ = self.store.get_whole(listed.key, limit_bytes=RECORD_LIMIT_BYTES)
+            data, _ = read_metadata(self.store, listed.key, limit_bytes=RECORD_LIMIT_BYTES)
             try:
                 manifest = decode_manifest(data, listed.key)
             except IntegrityError as error:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import IntegrityError, ReceiveError, UsageError
 from btrfs_to_s3.operations.compare import Thoroughness, TreeComparison, compare_with_source
 from btrfs_to_s3.operations.download import Download
+from btrfs_to_s3.operations.download_rate import remember_rate
 from btrfs_to_s3.operations.index import StoredIndex
 from btrfs_to_s3.operations.received import ReceivedJournal
+from btrfs_to_s3.operations.thaw import Thaw, ThawJob
+from btrfs_to_s3.operations.thaw_states import Needed
 from btrfs_to_s3.plan.chain import chain_of, check_links
 from btrfs_to_s3.plan.restore import Action, RestoreTarget, plan_restore
 
@@ -27,13 +30,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RestoreJob:
-    """What to restore and where. ``writable_name`` None leaves only the read-only snapshot."""
+    """What to restore and where. ``writable_name`` None leaves only the read-only snapshot.
+
+    ``wait`` asks for what is archived and waits for it; without it that ends the restore before
+    anything is received.
+    """
 
     directory: Path
     writable_name: str | None
     keep_links: bool
     concurrency: int
     verify: Thoroughness = Thoroughness.NONE
+    thaw: ThawJob = field(default_factory=ThawJob)
+    wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +130,22 @@ class Restore:
         if plan.refusal is not None:
             raise plan.refusal.as_error()
         self._warn_of_space(plan)
+        thaw = self.thaw(plan)
+        if self._job.wait:
+            thaw.request()
+        else:
+            thaw.require_ready()
         local: Subvolume | None = None
         for link in plan.links:
             if link.action is Action.REUSE:
                 local = link.local
             elif link.action is Action.RECEIVE:
-                local = self._receive(link, local)
+                if self._job.wait:
+                    thaw.wait_for(link.entry.backup_id)
+                local = self._receive(link, local, thaw)
         if local is None:
             raise AssertionError("a plan without refusal ends with a subvolume")
+        thaw.finish()
         self._remember_wanted(local)
         compared = self._compare(local)
         writable = self._make_writable(local)
@@ -146,7 +163,13 @@ class Restore:
             duration=self._services.clock() - started,
         )
 
-    def _receive(self, link: Link, parent: Subvolume | None) -> Subvolume:
+    def thaw(self, plan: RestorePlan) -> Thaw:
+        """The thaw of what the plan receives."""
+        needed = [Needed(entry, self._manifests[entry.backup_id]) for entry in plan.to_receive]
+        services, job = self._services, self._job
+        return Thaw(services, job.thaw, job.concurrency, self._head.source_id, self._entry, needed)
+
+    def _receive(self, link: Link, parent: Subvolume | None, thaw: Thaw) -> Subvolume:
         manifest = self._manifests[link.entry.backup_id]
         directory, name = self._job.directory, _name(manifest)
         self._require_parent(manifest, parent)
@@ -154,6 +177,7 @@ class Restore:
         self._journal.receiving(self._relative, name, highest)
         reporter = self._services.reporter
         reporter.begin(str(link.entry.backup_id), "restore", manifest.raw_size_bytes)
+        started = self._services.clock()
         try:
             with StoredIndex(self._store, self._services.state, manifest) as index:
                 download = Download(
@@ -164,6 +188,7 @@ class Restore:
                     self._job.concurrency,
                     reporter,
                     self._services.cancel,
+                    thaw.thaw_again if self._job.wait else None,
                 )
                 with self._volume.receive(directory) as receive:
                     download.run(receive.write, receive.kill)
@@ -174,6 +199,9 @@ class Restore:
             raise
         finally:
             reporter.end()
+        took = self._services.clock() - started
+        if not thaw.was_refused:
+            remember_rate(self._services.state, manifest.stored_size_bytes, took)
         self._journal.received(self._relative, name, local, manifest.backup_id, wanted=False)
         return local
 

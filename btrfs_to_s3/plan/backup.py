@@ -145,7 +145,13 @@ def _given_up(upload: GivenUp) -> str:
 
 
 def _refused(facts: BackupFacts, wishes: BackupWishes) -> Refusal | None:
-    source, given = facts.source, wishes.snapshot
+    given = wishes.snapshot
+    refused = refuse_source(facts.source, given)
+    return refused or (_given_refused(given, facts) if given is not None else None)
+
+
+def refuse_source(source: Subvolume, given: Subvolume | None = None) -> Refusal | None:
+    """Why no snapshot of the source, or not the ``given`` one, can be sent as a backup of it."""
     if source.received_uuid is not None and not source.readonly:
         # Read-only snapshots inherit a received_uuid, and send puts it into the stream.
         if given is None or given.received_uuid == source.received_uuid:
@@ -160,7 +166,7 @@ def _refused(facts: BackupFacts, wishes: BackupWishes) -> Refusal | None:
             f"{_path(source)} is itself a received read-only snapshot",
             "send it as it is: give its path with --snapshot",
         )
-    return _given_refused(given, facts) if given is not None else None
+    return None
 
 
 def _given_refused(given: Subvolume, facts: BackupFacts) -> Refusal | None:

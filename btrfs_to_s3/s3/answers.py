@@ -33,6 +33,7 @@ class Kind(Enum):
     FAILED = auto()
     KEY_UNKNOWN = auto()
     MISSING = auto()
+    NO_EXPEDITED = auto()
     NO_BUCKET = auto()
     NO_UPLOAD = auto()
     OTHER = auto()
@@ -52,6 +53,7 @@ _BY_CODE: Final[Mapping[str, Kind]] = {
     "ConditionalRequestConflict": Kind.CONFLICT,
     "ExpiredToken": Kind.EXPIRED,
     "Forbidden": Kind.DENIED,
+    "GlacierExpeditedRetrievalNotAvailable": Kind.NO_EXPEDITED,
     "IllegalLocationConstraintException": Kind.REGION,
     "IncompleteBody": Kind.DAMAGED,
     "InternalError": Kind.FAILED,
@@ -81,6 +83,7 @@ _BY_CODE: Final[Mapping[str, Kind]] = {
     "ThrottlingException": Kind.THROTTLED,
     "TokenRefreshRequired": Kind.EXPIRED,
     "TooManyRequests": Kind.THROTTLED,
+    "TooManyRequestsException": Kind.THROTTLED,
     "XAmzContentChecksumMismatch": Kind.DAMAGED,
     "XAmzContentSHA256Mismatch": Kind.DAMAGED,
 }

@@ -22,15 +22,17 @@ PIECE_BYTES: Final = 128 * 1024
 class TokenBucket:
     """At most ``bytes_per_s`` over all users, in bursts of a quarter of a second. Thread-safe.
 
-    A user may overdraw by one piece and then waits for its own debt, so that no one starves and
-    the long-run rate is exact.
+    ``burst`` is another most at once, for what is not counted in bytes. A user may overdraw by one
+    piece and then waits for its own debt, so that no one starves and the long-run rate is exact.
     """
 
     __slots__ = ("_balance", "_burst", "_clock", "_lock", "_rate", "_seen")
 
-    def __init__(self, bytes_per_s: float, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, bytes_per_s: float, *, clock: Callable[[], float], burst: float | None = None
+    ) -> None:
         self._rate = bytes_per_s
-        self._burst = max(float(_SMALLEST_PIECE), bytes_per_s * _BURST_S)
+        self._burst = burst or max(float(_SMALLEST_PIECE), bytes_per_s * _BURST_S)
         self._clock = clock
         self._lock = threading.Lock()
         self._balance = self._burst

@@ -46,13 +46,18 @@ _KINDS: Final[Mapping[str, str]] = {
     "UploadPartCopy": "put",
     "GetObject": "get",
     "GetBucketVersioning": "get",
+    "GetBucketLifecycleConfiguration": "get",
+    "GetObjectLockConfiguration": "get",
+    "PutBucketLifecycleConfiguration": "put",
     "HeadObject": "head",
+    "HeadBucket": "head",
     "ListObjectsV2": "list",
     "ListObjectVersions": "list",
     "ListMultipartUploads": "list",
     "DeleteObject": "delete",
     "DeleteObjects": "delete",
     "AbortMultipartUpload": "delete",
+    "RestoreObject": "thaw",
 }
 
 
@@ -97,7 +102,10 @@ class S3Settings:
 
 
 class RequestCounter:
-    """Counts HTTP requests as they are sent, so that every retry is one. Thread-safe."""
+    """Counts HTTP requests as they are sent, so that every retry is one. Thread-safe.
+
+    Thaw requests are a kind that only appears once there was one: most runs make none.
+    """
 
     __slots__ = ("_counts", "_lock")
 
@@ -110,7 +118,7 @@ class RequestCounter:
         kind = _KINDS.get(event_name.rpartition(".")[2])
         if kind is not None:
             with self._lock:
-                self._counts[kind] += 1
+                self._counts[kind] = self._counts.get(kind, 0) + 1
 
     def snapshot(self) -> dict[str, int]:
         """The counts so far, by kind."""

@@ -22,6 +22,7 @@ from btrfs_to_s3.s3.translate import UnsupportedRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from mypy_boto3_s3.type_defs import (
         DeleteObjectRequestTypeDef,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
         ListObjectVersionsRequestTypeDef,
         ObjectIdentifierTypeDef,
         ObjectTypeDef,
+        ObjectVersionTypeDef,
+        RestoreStatusTypeDef,
     )
 
     from btrfs_to_s3.s3.session import Session
@@ -96,17 +99,21 @@ def _page(
 
 
 def _listed(session: Session, entry: ObjectTypeDef) -> ListedObject:
-    status = entry.get("RestoreStatus", {})
-    expiry = status.get("RestoreExpiryDate")
+    thawing, thawed_until = _thaw_state(entry.get("RestoreStatus", {}))
     return ListedObject(
         key=session.relative_key(entry["Key"]),
         size_bytes=entry.get("Size", 0),
         etag=canonical_etag(entry.get("ETag")),
         modified=entry["LastModified"].astimezone(UTC),
         storage_class=entry.get("StorageClass", "STANDARD"),
-        thawing=bool(status.get("IsRestoreInProgress")),
-        thawed_until=None if expiry is None else expiry.astimezone(UTC),
+        thawing=thawing,
+        thawed_until=thawed_until,
     )
+
+
+def _thaw_state(status: RestoreStatusTypeDef) -> tuple[bool, datetime | None]:
+    expiry = status.get("RestoreExpiryDate")
+    return bool(status.get("IsRestoreInProgress")), expiry and expiry.astimezone(UTC)
 
 
 def list_versions(session: Session, prefix: str) -> Iterator[ListedVersion]:
@@ -117,6 +124,8 @@ def list_versions(session: Session, prefix: str) -> Iterator[ListedVersion]:
         "Bucket": session.settings.bucket,
         "Prefix": session.full_key(prefix),
     }
+    if session.learned.restore_status:
+        request["OptionalObjectAttributes"] = ["RestoreStatus"]
     while True:
         try:
             page = session.call(
@@ -126,14 +135,16 @@ def list_versions(session: Session, prefix: str) -> Iterator[ListedVersion]:
             )
         except UnsupportedRequestError:
             return
+        except RepositoryError as error:
+            if (
+                error.context.get("status") != BAD_REQUEST
+                or "OptionalObjectAttributes" not in request
+            ):
+                raise
+            del request["OptionalObjectAttributes"]
+            continue
         for entry in page.get("Versions", ()):
-            yield ListedVersion(
-                key=session.relative_key(entry["Key"]),
-                version_id=entry["VersionId"],
-                latest=entry.get("IsLatest", False),
-                delete_marker=False,
-                modified=entry["LastModified"].astimezone(UTC),
-            )
+            yield _listed_version(session, entry)
         for removed in page.get("DeleteMarkers", ()):
             yield ListedVersion(
                 key=session.relative_key(removed["Key"]),
@@ -149,6 +160,21 @@ def list_versions(session: Session, prefix: str) -> Iterator[ListedVersion]:
         _check_progress("ListObjectVersions", before, following)
         request["KeyMarker"] = page["NextKeyMarker"]
         request["VersionIdMarker"] = page.get("NextVersionIdMarker", "")
+
+
+def _listed_version(session: Session, entry: ObjectVersionTypeDef) -> ListedVersion:
+    thawing, thawed_until = _thaw_state(entry.get("RestoreStatus", {}))
+    return ListedVersion(
+        key=session.relative_key(entry["Key"]),
+        version_id=entry["VersionId"],
+        latest=entry.get("IsLatest", False),
+        delete_marker=False,
+        modified=entry["LastModified"].astimezone(UTC),
+        size_bytes=entry.get("Size", 0),
+        storage_class=entry.get("StorageClass", "STANDARD"),
+        thawing=thawing,
+        thawed_until=thawed_until,
+    )
 
 
 def _keeps_versions(session: Session) -> bool:

@@ -16,6 +16,7 @@ from btrfs_to_s3.errors import (
 )
 from btrfs_to_s3.model.objects import ObjectState
 from btrfs_to_s3.s3.session import Session, canonical_etag, canonical_version
+from btrfs_to_s3.s3.thawing import thaw_state
 from btrfs_to_s3.s3.translate import CutShortError, RangeOutsideError
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def _head(session: Session, key: str, version_id: str | None, *, checksums: bool
         "HeadObject", key, lambda _: session.client.head_object(**request)
     )
     checksum = answer.get("ChecksumSHA256")
+    thawing, thawed_until = thaw_state(answer.get("Restore"))
     return Headed(
         ObjectState(
             key=key,
@@ -152,6 +154,9 @@ def _head(session: Session, key: str, version_id: str | None, *, checksums: bool
             version_id=canonical_version(answer.get("VersionId")),
             storage_class=answer.get("StorageClass", "STANDARD"),
             sha256_hex=_whole_sha256_hex(checksum, answer.get("ChecksumType")),
+            thawing=thawing,
+            thawed_until=thawed_until,
+            archive_status=answer.get("ArchiveStatus"),
         ),
         checksum,
     )

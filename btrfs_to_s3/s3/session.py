@@ -6,7 +6,7 @@ import random
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from btrfs_to_s3.s3.bandwidth import TokenBucket
 from btrfs_to_s3.s3.client import RequestCounter, S3Settings, make_client
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from btrfs_to_s3.ports import Cancellation
 
 T = TypeVar("T")
+
+
+_THAWS_PER_S: Final = 500.0
+_THAW_BURST: Final = 50.0
+"""S3 takes 1,000 RestoreObject requests a second and account (User Guide, "Restoring an archived
+object"): half of them leaves room for whoever else uses the account."""
 
 
 class NeverCancelled:
@@ -87,9 +93,11 @@ class Session:
     gate: OutageGate
     upload: TokenBucket | None
     download: TokenBucket | None
+    thaws: TokenBucket
     learned: Learned
     watch: HangWatch
     cancel: Cancellation
+    now: Callable[[], datetime]
 
     @classmethod
     def open(cls, settings: S3Settings, limits: Limits, world: World) -> Session:
@@ -116,9 +124,11 @@ class Session:
             gate=gate,
             upload=bucket(limits.upload_bytes_per_s),
             download=bucket(limits.download_bytes_per_s),
+            thaws=TokenBucket(_THAWS_PER_S, clock=world.clock, burst=_THAW_BURST),
             learned=Learned(),
             watch=watch,
             cancel=NeverCancelled(),
+            now=world.now,
         )
 
     def bound(self, cancel: Cancellation) -> Session:

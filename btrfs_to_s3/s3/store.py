@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Self
 
 from btrfs_to_s3.errors import AccessDeniedError, RepositoryError
 from btrfs_to_s3.s3 import capabilities as probing
-from btrfs_to_s3.s3 import copying, listing, reading, writing
+from btrfs_to_s3.s3 import copying, listing, reading, thawing, writing
+from btrfs_to_s3.s3.bucket import S3Bucket
+from btrfs_to_s3.s3.control import S3BatchJobs
 from btrfs_to_s3.s3.session import Limits, Session, World
 
 if TYPE_CHECKING:
@@ -25,9 +27,11 @@ if TYPE_CHECKING:
         ObjectState,
         Role,
         StoredObject,
+        ThawAnswer,
         UnfinishedUpload,
         UploadedPart,
     )
+    from btrfs_to_s3.model.storage_class import Tier
     from btrfs_to_s3.ports import Body, Cancellation
     from btrfs_to_s3.s3.client import S3Settings
 
@@ -82,6 +86,11 @@ class S3Store:
         return self._session.settings.url
 
     @property
+    def region(self) -> str | None:
+        """The region the client works in, wherever it was named."""
+        return self._session.client.meta.region_name
+
+    @property
     def capabilities(self) -> Capabilities | None:
         """What was detected or given; None before that."""
         return self._session.learned.capabilities
@@ -99,8 +108,16 @@ class S3Store:
         """The storage class that new objects of this role get."""
         return self._session.settings.storage_class(role)
 
+    def bucket(self) -> S3Bucket:
+        """The bucket around the repository, through the same client."""
+        return S3Bucket(self._session)
+
+    def batch_jobs(self) -> S3BatchJobs:
+        """S3 Batch Operations of the account that this store speaks for."""
+        return S3BatchJobs(self._session)
+
     def request_counts(self) -> Mapping[str, int]:
-        """Requests sent so far, retries included, by kind: put, get, list, head, delete."""
+        """Requests sent so far, retries included, by kind: put, get, list, head, delete (thaw)."""
         return self._session.counter.snapshot()
 
     def check_access(self, key: str) -> None:
@@ -209,6 +226,12 @@ class S3Store:
         """What the service knows of the object."""
         headed = reading.head(self._session, key, version_id)
         return None if headed is None else headed.state
+
+    def request_thaw(
+        self, key: str, version_id: str | None, days: int | None, tier: Tier
+    ) -> ThawAnswer:
+        """Ask for a readable copy of an archived object."""
+        return thawing.request_thaw(self._session, key, version_id, days, tier)
 
     def list(self, prefix: str) -> Iterator[ListedObject]:
         """Objects under a key prefix in key order."""

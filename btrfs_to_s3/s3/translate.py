@@ -119,6 +119,13 @@ _RULES: Final[Mapping[Kind, _Rule]] = {
         "check AWS_ACCESS_KEY_ID, and that it belongs to this endpoint",
     ),
     Kind.MISSING: _Rule(Verdict.FINAL, MissingObjectError, "{key} does not exist"),
+    Kind.NO_EXPEDITED: _Rule(
+        # A 503, but no outage: only this tier is used up, for minutes or hours.
+        Verdict.FINAL,
+        RepositoryError,
+        "{what}: the service has no capacity for expedited thaws now",
+        "try again later, or use --tier standard; provisioned capacity guarantees expedited ones",
+    ),
     Kind.NO_BUCKET: _Rule(
         Verdict.FINAL,
         RepositoryError,

@@ -16,7 +16,7 @@ from btrfs_to_s3.stream.buffers import POLL_S
 from btrfs_to_s3.stream.cancel import LinkedCancellation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from btrfs_to_s3.ports import Cancellation
 
@@ -197,3 +197,28 @@ class Pump:
             if not self._stopping and (self._error is None or interrupted):
                 self._error = error
         self.cancel.set()
+
+
+def in_parallel(
+    items: Sequence[T], work: Callable[[T], R], workers: int, cancel: Cancellation
+) -> list[R]:
+    """``work`` applied to each item on at most ``workers`` threads; results in the items' order.
+
+    The first error ends it and is raised; ``InterruptedRunError`` when cancelled.
+    """
+    if not items:
+        return []
+    pump = Pump(cancel)
+    count = min(workers, len(items))
+    pool: OrderedPool[T, R] = OrderedPool(pump, "parallel", count, work, 2 * count)
+    results: list[R] = []
+
+    def feed() -> None:
+        for item in items:
+            pool.submit(item)
+        pool.close()
+
+    pump.start("feeder", feed)
+    pump.start("collector", lambda: results.extend(pool))
+    pump.run()
+    return results

@@ -8,7 +8,17 @@ if TYPE_CHECKING:
     from integration_tests.harness.scripting.stage import Stage
 
 Arguments = tuple[str, ...]
-COMMANDS: Final = ("backup", "plan", "list", "show", "status", "restore", "verify", "prune")
+COMMANDS: Final = (
+    "backup",
+    "plan",
+    "list",
+    "show",
+    "status",
+    "restore",
+    "verify",
+    "prune",
+    "doctor",
+)
 _USAGE: Final = 2
 _FAILED: Final = 3
 _UNUSABLE: Final = 4
@@ -26,6 +36,7 @@ REFUSED: Final[tuple[tuple[Arguments, int], ...]] = (
     (("verify", "--level", "deep"), _USAGE),
     (("prune", "--keep", "sometimes"), _USAGE),
     (("-c", "/nowhere/config.toml", "list"), _USAGE),
+    (("doctor", "/proc"), _USAGE),
     (("list", "--repository", "http://not-s3"), _USAGE),
     (("list", "--repository", "s3://no-such-bucket-anywhere/x"), _UNUSABLE),
     (("backup", "/proc"), _FAILED),
@@ -50,6 +61,7 @@ def accepted(stage: Stage) -> list[Arguments]:
         ("status",),
         ("status", "--max-age", "7d"),
         ("plan", data),
+        ("doctor", data),
         ("backup", data, "--dry-run"),
         ("backup", data, "-q"),
         ("backup", data, "--full", "--no-progress", "--compression-level", "3"),

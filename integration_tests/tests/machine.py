@@ -16,6 +16,7 @@ from btrfs_to_s3.operations.listing import Listing, read_heads
 from btrfs_to_s3.operations.prepare import prepare_to_look, prepare_to_read, prepare_to_write
 from btrfs_to_s3.operations.restore import Restore, RestoreJob
 from btrfs_to_s3.operations.run import BackupOptions, plan_sources, run_sources
+from btrfs_to_s3.operations.thaw import ThawJob
 from btrfs_to_s3.plan.address import parse_address, resolve_source, select
 from btrfs_to_s3.stream.cancel import LinkedCancellation
 from btrfs_to_s3.wiring import Application
@@ -152,6 +153,7 @@ class Machine:
         writable: str | None = None,
         keep: bool = False,
         verify: Thoroughness = Thoroughness.NONE,
+        wait: bool = False,
     ) -> RestoreResult:
         """Restore one backup."""
         with self.application() as application:
@@ -160,7 +162,8 @@ class Machine:
             wanted = parse_address(address)
             head = resolve_source(application.access.heads(), wanted, application.host.host_name)
             entry = select(head, wanted.when)
-            job = RestoreJob(directory, writable, keep, application.concurrency, verify)
+            thaw = ThawJob(poll=application.config.thaw_poll)
+            job = RestoreJob(directory, writable, keep, application.concurrency, verify, thaw, wait)
             with services.btrfs.open(directory, writable=True) as volume:
                 return Restore(services, volume, job, head, entry).run()
 

@@ -7,16 +7,30 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.cli import copy_rendering, documents, prune_rendering, text, verify_rendering
+from btrfs_to_s3.cli import (
+    copy_rendering,
+    cost_rendering,
+    doctor_rendering,
+    documents,
+    prune_rendering,
+    text,
+    thaw_rendering,
+    verify_rendering,
+)
+from btrfs_to_s3.cli.commands.doctor import Findings, failure_of
 from btrfs_to_s3.cli.exit_codes import Failure, of_sources
 from btrfs_to_s3.errors import IntegrityError, SourceError
+from btrfs_to_s3.format import keys
 from btrfs_to_s3.model.backup import Head
+from btrfs_to_s3.model.bucket import Lifecycle
+from btrfs_to_s3.model.check import failed, unknown
 from btrfs_to_s3.model.identity import Kind, SourceId
 from btrfs_to_s3.model.objects import DeleteFailure, ListedObject, UnfinishedUpload
 from btrfs_to_s3.model.policy import KeepPolicy
 from btrfs_to_s3.operations.backup import BackupResult
 from btrfs_to_s3.operations.compare import TreeComparison
 from btrfs_to_s3.operations.copy import CopyResult
+from btrfs_to_s3.operations.doctor import ServiceReport
 from btrfs_to_s3.operations.listing import Listing, ShownBackup, Unreadable
 from btrfs_to_s3.operations.prune import (
     KeepWishes,
@@ -30,14 +44,21 @@ from btrfs_to_s3.operations.restore import RestoreResult
 from btrfs_to_s3.operations.run import SourceOutcome
 from btrfs_to_s3.operations.status import StatusReport
 from btrfs_to_s3.operations.verify_report import Counts, Finding, Level, Problem, VerifyReport
+from btrfs_to_s3.plan import doctor as judgement
 from btrfs_to_s3.plan.backup import BackupPlan, Decision
 from btrfs_to_s3.plan.copying import plan_copy
+from btrfs_to_s3.plan.cost_report import CostReport, source_cost
+from btrfs_to_s3.plan.lifecycle import LifecycleRules, judge, propose
 from btrfs_to_s3.plan.orphans import LostUpload, Orphan, OrphanPlan
 from btrfs_to_s3.plan.parents import Parent
 from btrfs_to_s3.plan.restore import Action, Link, RestorePlan
+from btrfs_to_s3.plan.restore_cost import Line
 from btrfs_to_s3.plan.retention import plan_prune
 from btrfs_to_s3.plan.status import freshness
+from btrfs_to_s3.plan.thaw_state import ThawState
+from tests.cli import thaw_results
 from tests.plan.build import SOURCE_ID, T0, chain, days, head, manifest, snapshot_of
+from tests.plan.prices import PRICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -206,9 +227,14 @@ def restore_dry_run() -> Rendering:
         Link(SECOND, Action.RECEIVE, "no copy of it that can be relied on is here"),
     )
     planned = RestorePlan(links)
+    shown = thaw_results.shown(ThawState.READABLE)
     return (
-        documents.of_restore_plan(URL, HEAD, SECOND, "/mnt/new", planned),
-        text.of_restore_plan(HEAD, SECOND, "/mnt/new", planned),
+        documents.of_restore_plan(URL, HEAD, SECOND, "/mnt/new", planned)
+        | {"thaw": thaw_rendering.document(shown)},
+        [
+            *text.of_restore_plan(HEAD, SECOND, "/mnt/new", planned),
+            *thaw_rendering.text(shown),
+        ],
     )
 
 
@@ -324,17 +350,70 @@ def copy() -> Rendering:
     )
 
 
+def doctor() -> Rendering:
+    rules = LifecycleRules(
+        Lifecycle(({"ID": "logs", "Filter": {"Prefix": "logs/"}, "Status": "Enabled"},)),
+        "pre",
+        keys.METADATA,
+        keys.CHUNKS,
+        timedelta(days=7),
+        versioned=False,
+    )
+    checks = [
+        judgement.judge_kernel("6.18.44"),
+        judgement.judge_privilege(privileged=False),
+        failed("source", "/home is not on Btrfs but on ext4", "mount it", subject="home"),
+        judgement.judge_clock(timedelta(seconds=-400)),
+        unknown("region", "access denied", "allow s3:ListBucket"),
+        *judge(rules),
+    ]
+    found = Findings(checks, ServiceReport(proposal=propose(rules)), URL, "bucket")
+    failure = failure_of(checks)
+    document = documents.with_failure(doctor_rendering.document(found), failure)
+    return document, doctor_rendering.text(found)
+
+
+def cost() -> Rendering:
+    cold = tuple(
+        replace(each, data_class="DEEP_ARCHIVE", chunk_count=count)
+        for each, count in zip((FULL, FIRST, SECOND), (4000, 1, 1), strict=True)
+    )
+    full = replace(cold[0], stored_size_bytes=1000 * 1024 * MIB)
+    made = replace(manifest(cold[2])[0], requests=REQUESTS)
+    odd = replace(head(replace(FULL, data_class="FROSTY")), source_id=HOME)
+    line, now = Line(), T0 + days(60)
+    report = CostReport(
+        (
+            source_cost(PRICES, head(full, *cold[1:]), [made], line, now),
+            source_cost(PRICES, odd, [], line, now),
+        )
+    )
+    doubts = PRICES.doubts("there", None)
+    failures = {str(HOME): Failure.of(DAMAGED)}
+    return (
+        documents.with_failure(
+            cost_rendering.document(URL, report, PRICES, doubts, line, failures),
+            Failure.of(DAMAGED),
+        ),
+        cost_rendering.text(report, PRICES, doubts, line),
+    )
+
+
 ALL: dict[str, Callable[[], Rendering]] = {
     "backup": backup,
     "backup-dry-run": dry_run,
     "plan": plan,
     "copy": copy,
     "copy-dry-run": copy_dry_run,
+    "doctor": doctor,
+    "cost": cost,
     "list": list_,
     "show": show,
     "status": status,
     "restore": restore,
     "restore-dry-run": restore_dry_run,
+    "thaw-plan": thaw_results.plan,
+    "thaw-status": thaw_results.status,
     "verify": verify,
     "prune": prune,
     "prune-dry-run": prune_dry_run,

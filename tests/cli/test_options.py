@@ -19,6 +19,7 @@ REQUIRED = {
     "copy": ["data", "--to", "s3://other"],
     "show": ["data"],
     "restore": ["data", "--target", "/nowhere"],
+    "thaw": ["data", "plan"],
 }
 SETTING_OPTIONS = [
     (name, option.opts[0])

@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btrfs_to_s3.errors import UsageError
-from btrfs_to_s3.host.state import LocalStateDirectory, checked_name, repository_key, state_root
+from btrfs_to_s3.host.state import (
+    LocalStateDirectory,
+    checked_name,
+    observe_root,
+    repository_key,
+    state_root,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,3 +196,14 @@ def test_an_ordinary_user_keeps_a_configured_directory_of_their_own(
 def test_root_always_gets_the_configured_directory() -> None:
     if os.geteuid() == 0:
         assert state_root(Path("/proc/nowhere"), {}) == Path("/proc/nowhere")
+
+
+def test_a_state_directory_is_observed_without_being_made(tmp_path: Path) -> None:
+    absent = observe_root(tmp_path / "a" / "b")
+    assert (absent.exists, absent.writable) == (False, True)
+    assert absent.free_bytes > 0
+    assert not (tmp_path / "a").exists()
+    assert observe_root(tmp_path).exists
+    file = tmp_path / "file"
+    file.write_text("")
+    assert not observe_root(file / "below").writable

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
         ObjectState,
         Role,
         StoredObject,
+        ThawAnswer,
         UnfinishedUpload,
         UploadedPart,
     )
+    from btrfs_to_s3.model.storage_class import Tier
     from btrfs_to_s3.ports import Body, Cancellation, ObjectStore
 
 T = TypeVar("T")
@@ -147,6 +149,12 @@ class Delegate:
     def head(self, key: str, version_id: str | None = None) -> ObjectState | None:
         """As the inner store."""
         return self.inner.head(key, version_id)
+
+    def request_thaw(
+        self, key: str, version_id: str | None, days: int | None, tier: Tier
+    ) -> ThawAnswer:
+        """As the inner store."""
+        return self.inner.request_thaw(key, version_id, days, tier)
 
     def list(self, prefix: str) -> Iterator[ListedObject]:
         """As the inner store."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.loaders import JSONFileLoader
 
-from btrfs_to_s3.s3 import Limits, S3Settings, S3Store
+from btrfs_to_s3.s3 import Limits, S3Settings, S3Store, World
 from btrfs_to_s3.s3.gate import GateSettings
 from btrfs_to_s3.s3.retry import RetryPolicy
 from integration_tests.harness.services import (
@@ -57,6 +57,7 @@ class Place:
         limits: Limits = QUICK,
         *,
         capabilities: Capabilities | None = None,
+        world: World | None = None,
         **settings: object,
     ) -> Iterator[S3Store]:
         """A store in this place unless told otherwise."""
@@ -76,6 +77,7 @@ class Place:
                 S3Settings(**chosen),  # type: ignore[arg-type]  # by name, from a dictionary
                 limits,
                 capabilities=capabilities,
+                world=world,
             )
         with opened as store:
             yield store

@@ -15,8 +15,10 @@ from btrfs_to_s3.errors import (
     IntegrityError,
     MissingObjectError,
     RepositoryError,
+    UsageError,
 )
 from btrfs_to_s3.model.objects import Capabilities, Create, DeleteTarget, Replace, Role
+from btrfs_to_s3.model.storage_class import Tier
 from tests.s3.fakes import sha
 
 if TYPE_CHECKING:
@@ -237,6 +239,17 @@ def test_without_a_prefix_the_repository_is_the_whole_bucket(place: Place) -> No
         create(store, "a", b"1")
         assert [item.key for item in store.list("")] == ["a"]
         assert store.url == f"s3://{bucket}"
+
+
+def test_what_was_never_archived_is_not_thawed_and_says_so(store: S3Store) -> None:
+    create(store, "k", b"x", Role.DATA)
+    state = store.head("k")
+    assert state is not None
+    assert (state.thawing, state.thawed_until, state.archive_status) == (False, None, None)
+    # moto and S3 refuse the class, the others the request; none may take it for accepted.
+    with pytest.raises((UsageError, RepositoryError)):
+        store.request_thaw("k", None, 1, Tier.STANDARD)
+    assert store.get("k", offset=0, size_bytes=1) == b"x"
 
 
 def test_deleting_removes_and_what_is_gone_counts_as_deleted(store: S3Store) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from btrfs_to_s3.cli import documents, text
-from btrfs_to_s3.cli.exit_codes import of_named
+from btrfs_to_s3.cli import documents, text, thaw_rendering
 from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.targets import open_target
+from btrfs_to_s3.cli.thaw_options import ThawWishes, thaw_job, thaw_options
+from btrfs_to_s3.cli.thaw_rendering import ShownThaw
 from btrfs_to_s3.config.settings import PRICES, THAW_POLL
-from btrfs_to_s3.errors import SourceError
 from btrfs_to_s3.host.resources import peak_memory_bytes
 from btrfs_to_s3.operations.compare import Thoroughness
 from btrfs_to_s3.operations.listing import find_backup
@@ -21,8 +22,6 @@ from btrfs_to_s3.operations.restore import Restore, RestoreJob
 
 if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session
-    from btrfs_to_s3.operations.services import Services
-    from btrfs_to_s3.ports import Volume
 
 _BY_LABEL = "\0"
 """What ``--writable`` without a name gives; no directory entry can be called so."""
@@ -59,9 +58,17 @@ _BY_LABEL = "\0"
     "every file, sample one in 16, metadata always. [default: none]",
 )
 @click.option(
+    "--wait",
+    is_flag=True,
+    help="Ask for what is archived, wait until it can be read, and begin with the first backup "
+    "that is. [default: archived data ends the restore with 6 before anything is received]",
+)
+@thaw_options
+@click.option(
     "--dry-run",
     is_flag=True,
-    help="Only say what would be received and why; write nothing. [default: do it]",
+    help="Only say what would be received and why, and what it takes and costs; write nothing. "
+    "[default: do it]",
 )
 @takes(*REPOSITORY, *TRANSFER, PRICES, THAW_POLL)
 @click.pass_obj
@@ -73,7 +80,9 @@ def restore(
     writable: str | None,
     keep_links: bool,
     verify: str,
+    wait: bool,
     dry_run: bool,
+    **wishes: Unpack[ThawWishes],
 ) -> Result:
     """Restore a backup as a read-only snapshot in DIR.
 
@@ -84,21 +93,29 @@ def restore(
     config = session.config()
     directory = Path.cwd() / target
     with session.application(config, looking=dry_run) as app:
+        thaw = thaw_job(app, wishes)
         prepare_to_read(app.services())
         services = app.services()
         head, entry = find_backup(services, source)
         name = head.source_id.label if writable == _BY_LABEL else writable
-        job = RestoreJob(directory, name, keep_links, app.concurrency, Thoroughness(verify))
-        with _opened(services, directory, writable=not dry_run) as volume:
+        job = RestoreJob(
+            directory, name, keep_links, app.concurrency, Thoroughness(verify), thaw, wait
+        )
+        with open_target(services, directory, writable=not dry_run) as volume:
             work = Restore(services, volume, job, head, entry)
             if dry_run:
                 planned = work.plan()
                 if planned.refusal is not None:
                     raise planned.refusal.as_error()
-                where = str(directory)
+                where, needed = str(directory), work.thaw(planned)
+                shown = ShownThaw(needed.status(), needed.asked(), app.prices, app.price_doubts)
                 return Result(
-                    documents.of_restore_plan(app.store.url, head, entry, where, planned),
-                    text.of_restore_plan(head, entry, where, planned),
+                    documents.of_restore_plan(app.store.url, head, entry, where, planned)
+                    | {"thaw": thaw_rendering.document(shown)},
+                    [
+                        *text.of_restore_plan(head, entry, where, planned),
+                        *thaw_rendering.text(shown),
+                    ],
                 )
             with app.restore_lock(str(volume.fsid)):
                 result = work.run()
@@ -111,11 +128,3 @@ def restore(
 
 
 COMMAND = restore
-
-
-def _opened(services: Services, directory: Path, *, writable: bool) -> Volume:
-    """The target's filesystem; a target that does not exist is a ``UsageError``."""
-    try:
-        return services.btrfs.open(directory, writable=writable)
-    except SourceError as error:
-        raise of_named(error, {directory}) from error

@@ -1,0 +1,186 @@
+"""``btrfs-to-s3 doctor``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from btrfs_to_s3.cli import doctor_rendering, documents
+from btrfs_to_s3.cli.exit_codes import Failure
+from btrfs_to_s3.cli.lazily import lazily
+from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
+from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.config.settings import (
+    CONCURRENCY,
+    ORPHAN_AGE,
+    PART_SIZE,
+    SEND_PROTOCOL,
+    SNAPSHOT_DIRECTORY,
+)
+from btrfs_to_s3.config.sources import select_sources
+from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode, InterruptedRunError, UsageError
+from btrfs_to_s3.model.check import Check, Verdict, passed, unknown, warned
+from btrfs_to_s3.operations.doctor import (
+    ServiceReport,
+    Subject,
+    examine_machine,
+    examine_service,
+    examine_source,
+    subvolume_uuids,
+)
+from btrfs_to_s3.plan import doctor as judgement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from btrfs_to_s3.cli.session import Session
+    from btrfs_to_s3.config.effective import Config, SourceConfig, SourcePolicy
+    from btrfs_to_s3.host.memory import Affordable
+    from btrfs_to_s3.model.place import StatePlace
+    from btrfs_to_s3.ports import BtrfsInspection
+
+
+@dataclass(slots=True)
+class Findings:
+    """Every line, in the order in which they are shown, and where the repository is."""
+
+    checks: list[Check] = field(default_factory=list)
+    service: ServiceReport = field(default_factory=ServiceReport)
+    repository: str | None = None
+    bucket: str | None = None
+
+
+@click.command(cls=Command)
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option(
+    "--apply",
+    is_flag=True,
+    help="Set the lifecycle rules that are proposed, and try out what the service does. "
+    "[default: write nothing]",
+)
+@takes(*REPOSITORY, CONCURRENCY, PART_SIZE, SEND_PROTOCOL, SNAPSHOT_DIRECTORY, ORPHAN_AGE)
+@click.pass_obj
+def doctor(session: Session, *, paths: tuple[str, ...], apply: bool) -> Result:
+    """Look at everything that backups and restores rely on.
+
+    This machine, the sources (PATH, or all of the configuration file), the service, the bucket and
+    its lifecycle rules. Each line says pass, warn or fail, and what to do about it. Works without
+    root and before the first backup; what cannot be known then is said. Ends with 2 on a failure.
+    """
+    findings = Findings()
+    failure = None
+    try:
+        config = session.config()
+        sources = select_sources(config, paths, Path.cwd()) if paths else config.sources
+    except UsageError as error:
+        failure = Failure.of(error)
+        _without_configuration(findings, error)
+    else:
+        _examine(session, config, sources, findings, apply=apply)
+        failure = failure_of(findings.checks)
+    return Result(
+        documents.with_failure(doctor_rendering.document(findings), failure),
+        doctor_rendering.text(findings),
+        failure,
+        [] if failure is None else [("", failure)],
+        summary=True,
+    )
+
+
+COMMAND = doctor
+
+
+def failure_of(checks: Sequence[Check]) -> Failure | None:
+    """What ends the program with 2."""
+    bad = [check for check in checks if check.verdict is Verdict.FAIL]
+    if not bad:
+        return None
+    names = [
+        check.name if check.subject is None else f"{check.subject}/{check.name}" for check in bad
+    ]
+    return Failure(
+        ExitCode.USAGE,
+        "checks_failed",
+        f"{len(bad)} of {len(checks)} checks failed: {', '.join(names)}",
+        bad[0].remedy,
+        {"checks": names},
+    )
+
+
+def _without_configuration(findings: Findings, error: UsageError) -> None:
+    """What can be looked at all the same."""
+    findings.checks = [
+        judgement.of_error("configuration", error),
+        *examine_machine(_inspection(None), ["auto"]),
+        *(
+            unknown(name, "the configuration cannot be used", None)
+            for name in ("state_directory", "source", "service")
+        ),
+    ]
+
+
+def _examine(
+    session: Session,
+    config: Config,
+    sources: Sequence[SourceConfig],
+    findings: Findings,
+    *,
+    apply: bool,
+) -> None:
+    policies = [source.policy for source in sources] or [config.policy]
+    protocols = [policy.send_protocol.value for policy in policies]
+    findings.service = _service(session, config, findings, apply=apply)
+    subjects = [
+        Subject(source.path, source.label, _inspection(source.policy)) for source in sources
+    ]
+    own = findings.service.stored | subvolume_uuids(subjects)
+    affordable: Affordable = lazily("btrfs_to_s3.wiring:affordable_here")(config)
+    state: StatePlace = lazily("btrfs_to_s3.wiring:state_place")(config, session.environ)
+    findings.checks = [
+        *_configuration(config),
+        *examine_machine(_inspection(config.policy), protocols),
+        judgement.judge_state(state),
+        judgement.judge_memory(config.concurrency, affordable.concurrency, affordable.reason),
+        *(check for subject in subjects for check in examine_source(subject, own)),
+        *([] if subjects else [_no_source()]),
+        *findings.service.checks,
+    ]
+
+
+def _configuration(config: Config) -> list[Check]:
+    if config.warnings:
+        remedy = "docs/configuration.md has every setting"
+        return [warned("configuration", warning, remedy) for warning in config.warnings]
+    where = "no file; the environment and options" if config.file is None else str(config.file)
+    return [passed("configuration", where)]
+
+
+def _no_source() -> Check:
+    return warned(
+        "source",
+        "no source is named, so none was looked at",
+        "give the path of a subvolume, or add [[sources]] to the configuration file",
+    )
+
+
+def _service(session: Session, config: Config, findings: Findings, *, apply: bool) -> ServiceReport:
+    try:
+        url = config.required_repository()
+        findings.repository, findings.bucket = str(url), url.bucket
+        with session.application(config, looking=not apply) as app:
+            return examine_service(
+                app.services(), app.store.bucket(), url.prefix, config.orphan_age, apply=apply
+            )
+    except InterruptedRunError:
+        raise
+    except BtrfsToS3Error as error:
+        return ServiceReport([judgement.of_error("service", error)])
+
+
+def _inspection(policy: SourcePolicy | None) -> BtrfsInspection:
+    """This machine's Btrfs; the command's help must not load what stands behind it."""
+    made: BtrfsInspection = lazily("btrfs_to_s3.wiring:inspection")(policy)
+    return made

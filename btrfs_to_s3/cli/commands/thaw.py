@@ -1,0 +1,184 @@
+"""``btrfs-to-s3 thaw``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, nullcontext
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+import click
+
+from btrfs_to_s3.cli import documents, thaw_rendering
+from btrfs_to_s3.cli.batch_options import BatchOptions, batch_options, batch_wishes
+from btrfs_to_s3.cli.exit_codes import Failure
+from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
+from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.targets import open_target
+from btrfs_to_s3.cli.text import line
+from btrfs_to_s3.cli.thaw_options import ThawWishes, thaw_job, thaw_options
+from btrfs_to_s3.cli.thaw_rendering import ShownThaw
+from btrfs_to_s3.config.settings import PRICES, THAW_POLL
+from btrfs_to_s3.errors import UsageError
+from btrfs_to_s3.operations.batch_thaw import BatchPlace, BatchThaw, request_by_job
+from btrfs_to_s3.operations.listing import find_backup
+from btrfs_to_s3.operations.prepare import prepare_to_read
+from btrfs_to_s3.operations.restore import Restore, RestoreJob
+from btrfs_to_s3.operations.thaw import Thaw
+from btrfs_to_s3.operations.thaw_journal import open_journal
+from btrfs_to_s3.operations.thaw_states import needed_of_chain
+
+if TYPE_CHECKING:
+    from btrfs_to_s3.cli.session import Session
+    from btrfs_to_s3.model.backup import Head, HeadEntry
+    from btrfs_to_s3.operations.batch_thaw import BatchWishes
+    from btrfs_to_s3.operations.thaw import ThawJob
+    from btrfs_to_s3.plan.thaw import ThawPlan
+    from btrfs_to_s3.wiring import Application
+
+
+class AllWishes(ThawWishes, BatchOptions):
+    """What the options of thaws and of jobs give."""
+
+
+class Verb(StrEnum):
+    """What is done about the thaw."""
+
+    PLAN = "plan"
+    REQUEST = "request"
+    STATUS = "status"
+    WAIT = "wait"
+
+
+_VERBS = "|".join(Verb)
+
+
+@click.command(cls=Command)
+@click.argument("source", metavar="SOURCE[@WHEN]")
+@click.argument("verb", metavar=_VERBS)
+@thaw_options
+@batch_options
+@click.option(
+    "--target",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Thaw only what a restore into DIR would have to download; needs root. "
+    "[default: the whole chain]",
+)
+@takes(*REPOSITORY, *TRANSFER, PRICES, THAW_POLL)
+@click.pass_obj
+def thaw(
+    session: Session,
+    *,
+    source: str,
+    verb: str,
+    target: Path | None,
+    **wishes: Unpack[AllWishes],
+) -> Result:
+    """Make archived data readable, so that it can be restored.
+
+    plan says what it takes and costs; request asks for all that is frozen; status says how far it
+    is, and ends with 6 until all can be read; wait returns once all can be read. The verb may also
+    stand before the source. A request that was interrupted is continued by the next one.
+
+    For very many objects, request --batch-operations has one job of S3 Batch Operations ask for
+    them all, and returns at the job's end.
+    """
+    source, wanted = _sorted_out(source, verb)
+    by_job = batch_wishes(wishes, requesting=wanted is Verb.REQUEST)
+    config = session.config()
+    looking = wanted is not Verb.REQUEST
+    with session.application(config, looking=looking) as app:
+        job = thaw_job(app, wishes)
+        prepare_to_read(app.services())
+        head, entry = find_backup(app.services(), source)
+        work = _work(app, job, head, entry, target)
+        with nullcontext() if looking else app.thaw_lock(str(entry.backup_id)):
+            if by_job is None:
+                plan = _done(work, wanted)
+            else:
+                plan = request_by_job(work, _batch(app, head, entry, by_job))
+        shown = ShownThaw(plan, work.asked(), app.prices, app.price_doubts)
+        said = _head(app, head, entry, wanted, target) | thaw_rendering.document(shown)
+        said["requests"] = dict(app.store.request_counts())
+        failure = None
+        if wanted is Verb.STATUS and not plan.ready:
+            failure = Failure.of(work.not_ready(plan))
+        return Result(
+            documents.with_failure(said, failure),
+            [
+                line(f"{head.source_id}@{entry.backup_id}: {_SAYS[wanted]}", "bold"),
+                *thaw_rendering.text(shown),
+            ],
+            failure,
+            [] if failure is None else [("", failure)],
+        )
+
+
+COMMAND = thaw
+
+_SAYS = {
+    Verb.PLAN: "what thawing it takes",
+    Verb.REQUEST: "everything that was frozen is asked for",
+    Verb.STATUS: "how far its thaw is",
+    Verb.WAIT: "thawed",
+}
+
+
+def _sorted_out(first: str, second: str) -> tuple[str, Verb]:
+    """The source and the verb, whichever stands first; the verb is last where both could be."""
+    if second in list(Verb):
+        return first, Verb(second)
+    if first in list(Verb):
+        return second, Verb(first)
+    raise UsageError(
+        f"{second!r} is nothing that thaw does", hint=f"'btrfs-to-s3 thaw {first} {_VERBS}'"
+    )
+
+
+def _work(
+    app: Application, job: ThawJob, head: Head, entry: HeadEntry, target: Path | None
+) -> Thaw:
+    services = app.services()
+    if target is None:
+        needed = needed_of_chain(services, head, entry)
+        return Thaw(services, job, app.concurrency, head.source_id, entry, needed)
+    directory = Path.cwd() / target
+    restore_job = RestoreJob(directory, None, False, app.concurrency, thaw=job)
+    with ExitStack() as stack:
+        volume = stack.enter_context(open_target(services, directory, writable=False))
+        restore = Restore(services, volume, restore_job, head, entry)
+        planned = restore.plan()
+        if planned.refusal is not None:
+            raise planned.refusal.as_error()
+        return restore.thaw(planned)
+
+
+def _done(work: Thaw, verb: Verb) -> ThawPlan:
+    match verb:
+        case Verb.REQUEST:
+            return work.request()
+        case Verb.WAIT:
+            return work.wait()
+        case _:
+            return work.status()
+
+
+def _batch(app: Application, head: Head, entry: HeadEntry, wishes: BatchWishes) -> BatchThaw:
+    url, services = app.config.required_repository(), app.services()
+    place = BatchPlace(url.bucket, url.prefix, head.source_id, entry.backup_id)
+    journal = open_journal(services.state, head.source_id, entry.backup_id)
+    jobs = app.store.batch_jobs()
+    return BatchThaw(services, jobs, journal, place, wishes, app.config.thaw_poll)
+
+
+def _head(
+    app: Application, head: Head, entry: HeadEntry, verb: Verb, target: Path | None
+) -> documents.Document:
+    return {
+        "repository": app.store.url,
+        "source_id": str(head.source_id),
+        "backup_id": str(entry.backup_id),
+        "action": verb.value,
+        "target": None if target is None else str(target),
+    }
