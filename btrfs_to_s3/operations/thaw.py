@@ -99,8 +99,8 @@ class Thaw:
 
     def status(self) -> ThawPlan:
         """How far everything is, and what the rest takes; writes nothing."""
-        states = self._states(self._services.cancel)
-        links = [self._tally(states, link) for link in self._needed]
+        links = self._states(self._services.cancel).tallies(self._needed)
+        self._known.links.update({link.backup_id: link for link in links})
         expected = expected_end(links, self._journal.asked(), self._services.clock())
         return plan_thaw(links, self._terms(), expected)
 

@@ -26,7 +26,7 @@ from btrfs_to_s3.plan.thaw_state import (
 from btrfs_to_s3.stream.pump import in_parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from btrfs_to_s3.model.backup import ChunkRecord, Head, HeadEntry, Manifest
     from btrfs_to_s3.model.objects import ListedObject, ListedVersion
@@ -45,14 +45,23 @@ class Needed:
     manifest: Manifest
 
 
-def needed_of_chain(services: Services, head: Head, entry: HeadEntry) -> list[Needed]:
-    """A backup's whole chain, oldest first, its links checked by digest."""
-    needed = [
-        Needed(link, services.access.manifest(head.source_id, link))
-        for link in chain_of(head, entry.backup_id)
-    ]
-    check_links([(link.manifest, link.entry.manifest_sha256_hex) for link in needed])
-    return needed
+def needed_of_chain(
+    services: Services, head: Head, entry: HeadEntry, concurrency: int, *, proven: bool
+) -> list[Needed]:
+    """A backup's whole chain, oldest first, its links checked by digest.
+
+    ``proven`` reads the manifests from the service, else those known here will do.
+    """
+    access = services.access
+    read = access.manifest if proven else access.known_manifest
+
+    def needed(link: HeadEntry) -> Needed:
+        return Needed(link, read(head.source_id, link))
+
+    links = chain_of(head, entry.backup_id)
+    chain_ = in_parallel(links, needed, concurrency, services.cancel)
+    check_links([(link.manifest, link.entry.manifest_sha256_hex) for link in chain_])
+    return chain_
 
 
 @dataclass(slots=True)
@@ -74,6 +83,12 @@ class ThawStates:
         self._store = services.access.store.bound(services.cancel)
         self._concurrency = concurrency
         self._learned = learned or Learned()
+
+    def tallies(self, links: Sequence[Needed]) -> list[LinkThaw]:
+        """How far each backup is, several of them at a time."""
+        alone = ThawStates(self._services, 1, self._learned)
+        each = self if len(links) == 1 else alone
+        return in_parallel(links, each.tally, self._concurrency, self._services.cancel)
 
     def tally(self, link: Needed) -> LinkThaw:
         """How far a backup is; ``MissingObjectError`` when a chunk of it is not there."""

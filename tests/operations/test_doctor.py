@@ -252,8 +252,10 @@ def test_an_archived_head_or_record_fails_as_what_it_is(
 ) -> None:
     repository.backup()
     [key] = [key for key in bucket.listing() if key.startswith(prefix)]
+    # Another host has no copy of the head.
+    other = repository.from_host("elsewhere")
     bucket.write(key, bucket.read(key), "DEEP_ARCHIVE")
-    _, checks = _examine(repository, Pretended())
+    _, checks = _examine(other, Pretended())
     assert checks["repository"].verdict is Verdict.FAIL
     assert checks["metadata_class"].verdict is Verdict.FAIL
 

@@ -70,7 +70,7 @@ def _both(
     repository: SyntheticRepository, service: Service, entry: HeadEntry, job: ThawJob | None = None
 ) -> tuple[Thaw, BatchThaw]:
     services, head = repository.services, repository.head()
-    needed = needed_of_chain(services, head, entry)
+    needed = needed_of_chain(services, head, entry, 2, proven=True)
     wanted = job or ThawJob(tier=Tier.BULK)
     thaw = Thaw(services, wanted, 2, repository.source_id, entry, needed)
     bucket = service.bucket

@@ -47,7 +47,7 @@ class Frozen:
     def thaw(self, job: ThawJob = JOB) -> Thaw:
         """A new call of the program."""
         services = replace(self.view.services, cancel=self.waiting)
-        needed = needed_of_chain(services, self.view.head(), self.increment)
+        needed = needed_of_chain(services, self.view.head(), self.increment, 2, proven=True)
         return Thaw(services, job, 2, self.view.source_id, self.increment, needed)
 
     def asked(self) -> list[str]:
@@ -290,7 +290,9 @@ def test_a_wait_ends_when_it_is_interrupted(repository: SyntheticRepository) -> 
     cancel = LinkedCancellation()
     cancel.set()
     services = replace(chain.view.services, cancel=cancel)
-    needed = needed_of_chain(chain.view.services, chain.view.head(), chain.increment)
+    needed = needed_of_chain(
+        chain.view.services, chain.view.head(), chain.increment, 2, proven=True
+    )
     thaw = Thaw(services, JOB, 2, chain.view.source_id, chain.increment, needed)
     with pytest.raises(InterruptedRunError):
         thaw.wait()
@@ -337,7 +339,7 @@ def test_a_chunk_that_is_refused_in_mid_download_is_thawed_within_the_running_do
     thaw = chain.thaw(replace(JOB, poll=timedelta(milliseconds=5)))
     thaw.request()
     repository.clock.advance(hours=12)
-    goes_away = chain.keys(chain.full)[1:]
+    goes_away = chain.keys(chain.full)[1:] + chain.keys(chain.increment)
     for key in goes_away:
         chain.archive.expire(key)
     before, sunk, polls = len(chain.archive.asked), bytearray(), []

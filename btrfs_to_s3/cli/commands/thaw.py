@@ -87,13 +87,13 @@ def thaw(
     source, wanted = _sorted_out(source, verb)
     by_job = batch_wishes(wishes, requesting=wanted is Verb.REQUEST)
     config = session.config()
-    looking = wanted is not Verb.REQUEST
-    with session.application(config, looking=looking) as app:
+    asking = wanted is Verb.REQUEST
+    with session.application(config) as app:
         job = thaw_job(app, wishes)
         prepare_to_read(app.services())
         head, entry = find_backup(app.services(), source)
-        work = _work(app, job, head, entry, target)
-        with nullcontext() if looking else app.thaw_lock(str(entry.backup_id)):
+        work = _work(app, job, head, entry, target, proven=asking)
+        with app.thaw_lock(str(entry.backup_id)) if asking else nullcontext():
             if by_job is None:
                 plan = _done(work, wanted)
             else:
@@ -137,11 +137,17 @@ def _sorted_out(first: str, second: str) -> tuple[str, Verb]:
 
 
 def _work(
-    app: Application, job: ThawJob, head: Head, entry: HeadEntry, target: Path | None
+    app: Application,
+    job: ThawJob,
+    head: Head,
+    entry: HeadEntry,
+    target: Path | None,
+    *,
+    proven: bool,
 ) -> Thaw:
     services = app.services()
     if target is None:
-        needed = needed_of_chain(services, head, entry)
+        needed = needed_of_chain(services, head, entry, app.concurrency, proven=proven)
         return Thaw(services, job, app.concurrency, head.source_id, entry, needed)
     directory = Path.cwd() / target
     restore_job = RestoreJob(directory, None, False, app.concurrency, thaw=job)

@@ -116,13 +116,17 @@ class Player:
         chosen = self.rng.choice(live[-_SAMPLED_NEWEST:])
         target = str(self.world.target.mount_point)
         outcome = self.runner.run(
-            "restore", "restore", f"{SOURCE}@{chosen.backup_id}", "--target", target
+            "restore", "restore", f"{SOURCE}@{chosen.backup_id}", "--target", target, "--wait"
         )
         event = outcome.event
         if outcome.run.exit_code == 0:
             event = self._compared(event, chosen, outcome.run.document["snapshot"])
             self.world.clear_target()
         self.log.add(event)
+
+    def thaw(self) -> None:
+        """Look whether everything can be read, and what it would take."""
+        self._once_there_is_a_backup("thaw", "thaw", SOURCE, "status")
 
     def fault(self) -> None:
         """Let something go wrong for a while."""
@@ -171,6 +175,7 @@ ACTIVITIES: Final = (
     Activity("prune", Lane.BACKUP, 30, 40, Player.prune),
     Activity("verify quick", Lane.CHECK, 12, 25, Player.verify_quick),
     Activity("verify data", Lane.CHECK, 40, 90, Player.verify_data),
+    Activity("thaw", Lane.CHECK, 20, 45, Player.thaw),
     Activity("restore", Lane.RESTORE, 15, 30, Player.restore),
     Activity("fault", Lane.FAULT, 20, 14, Player.fault, final=False),
 )
