@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from btrfs_to_s3.ports import Cancellation
 
 _DAY: Final = timedelta(days=1)
+_SETTLING: Final = timedelta(seconds=30)
+"""How long a chunk that is said to be thawed is given before it is asked for once more."""
 _REFUSALS: Final = 20
 """How often a chunk that is said to be thawed may still be refused."""
 
@@ -242,16 +244,18 @@ class Thaw:
                 self._ask_for_all(chunk, cancel)
         while True:
             state = states.of_chunk(record).state
-            if state in READY and refusals > _REFUSALS:
+            if state not in READY:
+                self._services.reporter.activity("waiting for a thaw")
+                self._sleep(cancel)
+                continue
+            if refusals > _REFUSALS:
                 raise NotReadableYetError(
                     f"{record.key} is {state}, but the service refuses to give it",
                     hint="ask the service's operator",
                     key=record.key,
                 )
-            self._services.reporter.activity("waiting for a thaw")
-            self._sleep(cancel)
-            if state in READY:
-                return
+            self._sleep(cancel, at_most=_SETTLING)
+            return
 
     @property
     def was_refused(self) -> bool:
@@ -383,8 +387,8 @@ class Thaw:
             f"{link.object_count} objects can be read{by}"
         )
 
-    def _sleep(self, cancel: Cancellation) -> None:
-        if cancel.wait(self._job.poll.total_seconds()):
+    def _sleep(self, cancel: Cancellation, at_most: timedelta = timedelta.max) -> None:
+        if cancel.wait(min(self._job.poll, at_most).total_seconds()):
             raise InterruptedRunError("interrupted while waiting for a thaw")
 
 

@@ -117,3 +117,13 @@ def test_a_restore_that_waits_needs_no_request_before(
     # What is there already need not be thawed.
     planned = archived.run("--json", "thaw", data.name, "plan", "--target", target).document
     assert planned["object_count"] == 0
+
+
+def test_a_restore_keeps_to_its_budget_before_anything_is_asked_for(
+    archived: Program, data: Path, target: Path
+) -> None:
+    ran = archived.run("restore", data.name, "--target", target, "--wait", "--budget", "0.0000001")
+    assert ran.code == 2
+    assert "more than the budget" in ran.err
+    assert list(target.iterdir()) == []
+    assert archived.run("--json", "thaw", data.name, "plan").document["thawing_count"] == 0

@@ -18,6 +18,7 @@ from btrfs_to_s3.errors import (
 from btrfs_to_s3.format import keys
 from btrfs_to_s3.model.storage_class import Tier
 from btrfs_to_s3.operations.download import Download
+from btrfs_to_s3.operations.download_rate import remember_rate, remembered_rate
 from btrfs_to_s3.operations.index import StoredIndex
 from btrfs_to_s3.operations.thaw import Thaw, ThawJob
 from btrfs_to_s3.operations.thaw_states import needed_of_chain
@@ -345,7 +346,8 @@ def test_a_chunk_that_is_refused_in_mid_download_is_thawed_within_the_running_do
     before, sunk, polls = len(chain.archive.asked), bytearray(), []
 
     class Thawing(Thaw):
-        def _sleep(self, cancel: object) -> None:
+        def _sleep(self, cancel: object, at_most: timedelta = timedelta.max) -> None:
+            assert at_most
             polls.append(cancel)
             repository.clock.advance(hours=6)
 
@@ -368,3 +370,42 @@ def test_a_chunk_that_is_refused_in_mid_download_is_thawed_within_the_running_do
     assert {key for key, _, _ in chain.archive.asked[before:]} == set(goes_away)
     assert polls
     assert thaw.was_refused
+
+
+def test_a_chunk_that_is_refused_for_ever_ends_the_download(
+    repository: SyntheticRepository,
+) -> None:
+    chain = frozen(repository)
+    thaw = chain.thaw()
+    thaw.request()
+    thaw.wait()
+    services = chain.view.services
+    manifest = chain.view.access.manifest(chain.view.source_id, chain.full)
+    with StoredIndex(chain.view.store, services.state, manifest) as index:
+        record = next(index.chunks())
+    before = len(chain.archive.asked)
+    for _ in range(20):
+        thaw.thaw_again(record, chain.waiting)
+    with pytest.raises(NotReadableYetError, match="the service refuses"):
+        thaw.thaw_again(record, chain.waiting)
+    assert len(chain.archive.asked) - before == 21
+
+
+def test_what_is_frozen_is_handed_over_in_batches(repository: SyntheticRepository) -> None:
+    chain = frozen(repository)
+    first, *rest = chain.keys(chain.full, chain.increment)
+    chain.archive.request_thaw(first, None, 3, Tier.STANDARD)
+    handed = [chunk.record.key for batch in chain.thaw().frozen() for chunk in batch]
+    assert handed == rest
+
+
+def test_the_rate_of_a_download_is_remembered_where_it_tells_something(
+    repository: SyntheticRepository,
+) -> None:
+    state = repository.state
+    remember_rate(state, 1000, timedelta(seconds=1))
+    assert remembered_rate(state) is None
+    remember_rate(state, 100 * 1024**2, timedelta(seconds=20))
+    assert remembered_rate(state) == 5 * 1024**2
+    state.remember("rate", "download", b"damaged")
+    assert remembered_rate(state) is None

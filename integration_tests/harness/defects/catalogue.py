@@ -103,6 +103,11 @@ DEFECTS: Final = (
         ("run_restore_archive",),
     ),
     Defect(
+        "copies that go away in mid-download end the restore",
+        (Edit("operations/download.py", "if self._thaw_again is None:", "if True:"),),
+        ("run_restore_archive",),
+    ),
+    Defect(
         "the storage class is not sent",
         (
             Edit(
