@@ -16,6 +16,7 @@ from btrfs_to_s3.model.objects import DeleteFailure, ListedObject, UnfinishedUpl
 from btrfs_to_s3.model.policy import KeepPolicy
 from btrfs_to_s3.operations.backup import BackupResult
 from btrfs_to_s3.operations.compare import TreeComparison
+from btrfs_to_s3.operations.holds import Hold, HoldChange, HoldListing
 from btrfs_to_s3.operations.listing import Listing, ShownBackup, Unreadable
 from btrfs_to_s3.operations.prune import (
     KeepWishes,
@@ -163,6 +164,28 @@ def list_() -> Rendering:
     )
 
 
+def hold_list() -> Rendering:
+    holds = (
+        Hold(SOURCE_ID, FULL.backup_id, T0, "before the audit", "nas pid 4242"),
+        Hold(SOURCE_ID, SECOND.backup_id, T0 + days(2), None, None),
+    )
+    found = HoldListing(holds, Listing((HEAD,), ()))
+    return documents.of_holds(URL, found), text.of_holds(found)
+
+
+def hold_add() -> Rendering:
+    change = HoldChange(SOURCE_ID, FULL, T0, "before the audit", changed=True)
+    return (
+        documents.of_hold_change(URL, change, held=True),
+        text.of_hold_change(change, held=True),
+    )
+
+
+def list_source() -> Rendering:
+    listing, held = Listing((HEAD,), ()), {FULL.backup_id}
+    return documents.of_listing(URL, listing, held), text.of_listing(listing, held)
+
+
 def show() -> Rendering:
     made, _ = manifest(SECOND)
     shown = ShownBackup(HEAD, SECOND, (FULL, FIRST, SECOND), replace(made, requests=REQUESTS))
@@ -299,6 +322,9 @@ ALL: dict[str, Callable[[], Rendering]] = {
     "backup-dry-run": dry_run,
     "plan": plan,
     "list": list_,
+    "list-source": list_source,
+    "hold-add": hold_add,
+    "hold-list": hold_list,
     "show": show,
     "status": status,
     "restore": restore,
