@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from btrfs_to_s3.cli import (
     cost_rendering,
     documents,
+    plan_cost_rendering,
     prune_rendering,
     text,
     verify_rendering,
@@ -39,6 +40,7 @@ from btrfs_to_s3.plan.backup import BackupPlan, Decision
 from btrfs_to_s3.plan.cost_report import CostReport, source_cost
 from btrfs_to_s3.plan.orphans import LostUpload, Orphan, OrphanPlan
 from btrfs_to_s3.plan.parents import Parent
+from btrfs_to_s3.plan.plan_cost import Form
 from btrfs_to_s3.plan.restore import Action, Link, RestorePlan
 from btrfs_to_s3.plan.restore_cost import Line
 from btrfs_to_s3.plan.retention import plan_prune
@@ -86,7 +88,12 @@ def _result(*, resumed: bool) -> BackupResult:
 def _backup_plan(decision: Decision, *reasons: str) -> BackupPlan:
     parent = Parent(FIRST, snapshot_of(FIRST))
     return BackupPlan(
-        decision, reasons, kind=Kind.INCREMENTAL, parent=parent, estimate_bytes=4 * MIB
+        decision,
+        reasons,
+        kind=Kind.INCREMENTAL,
+        parent=parent,
+        estimate_bytes=4 * MIB,
+        estimate_stored_bytes=2 * MIB,
     )
 
 
@@ -147,11 +154,20 @@ def dry_run() -> Rendering:
 def plan() -> Rendering:
     document = documents.of_outcomes(URL, _plans(), {}, (), None, dry_run=True)
     prunes = _prune_plan()
+    form = Form("DEEP_ARCHIVE", chunk_size_bytes=MIB, part_size_bytes=MIB)
+    forms = dict.fromkeys(("new", "data", "var"), form)
+    cost = plan_cost_rendering.reckon(PRICES, forms, _plans(), prunes, T0 + days(4))
+    doubts = PRICES.doubts("there", None)
     return (
-        document | {"prune": prune_rendering.decided(prunes, None, {})},
+        document
+        | {
+            "prune": prune_rendering.decided(prunes, None, {}),
+            "cost": plan_cost_rendering.document(cost, PRICES, doubts),
+        },
         [
             *text.of_outcomes(_plans(), (), None, dry_run=True),
             *prune_rendering.plan_text(prunes),
+            *plan_cost_rendering.text(cost, PRICES, doubts),
         ],
     )
 
