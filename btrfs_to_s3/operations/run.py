@@ -234,7 +234,9 @@ def _prune_local(
         head = services.access.head(result.source_id)
         if head is None:
             return ()
-        wishes = LocalWishes(seen.facts.source, result.source_id, (head,), job.keep_local)
+        wishes = LocalWishes(
+            seen.facts.source, result.source_id, (head,), job.keep_local, chain=job.chain
+        )
         done = prune_local(services, volume, wishes)
     except BtrfsToS3Error as error:
         services.reporter.warn(f"{label}: no local snapshot was pruned: {error}")

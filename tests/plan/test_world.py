@@ -15,10 +15,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy
+from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
 from btrfs_to_s3.plan.backup import BackupPlan, Decision, plan_backup
 from btrfs_to_s3.plan.chain import chain_of, live_chains
 from btrfs_to_s3.plan.facts import BackupFacts, BackupWishes, OpenJournal
+from btrfs_to_s3.plan.growth import coming_bases
 from btrfs_to_s3.plan.local_retention import LocalFacts, plan_local_prune
 from btrfs_to_s3.plan.parents import valid_parents
 from btrfs_to_s3.plan.rebuild import rebuild_head
@@ -26,6 +27,7 @@ from btrfs_to_s3.plan.refusal import Refusal
 from btrfs_to_s3.plan.restore import Action, RestoreTarget, plan_restore
 from btrfs_to_s3.plan.retention import plan_prune
 from btrfs_to_s3.plan.source import KnownSource, NewSource, SourceQuery, match_source
+from btrfs_to_s3.plan.tree import MAX_LINKS
 from tests.plan.build import SOURCE_ID, T0, entry, head, manifest, record, source, subvolume
 from tests.plan.strategies import policies, times
 
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.backup import Head, HeadEntry, Manifest
     from btrfs_to_s3.model.identity import BackupId
     from btrfs_to_s3.model.subvolume import Subvolume
+
+TREE = ChainPolicy(strategy=Strategy.TREE)
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,7 @@ class World(RuleBasedStateMachine):
         restart=st.booleans(),
         max_chain=st.integers(1, 6),
         full_every=st.none() | st.integers(1, 30).map(lambda count: timedelta(days=count)),
+        strategy=st.sampled_from(Strategy),
     )
     def back_up_by(
         self,
@@ -172,8 +177,9 @@ class World(RuleBasedStateMachine):
         restart: bool,
         max_chain: int,
         full_every: timedelta | None,
+        strategy: Strategy,
     ) -> None:
-        policy = ChainPolicy(full_every, max_chain)
+        policy = ChainPolicy(full_every, max_chain, strategy)
         self.run(BackupWishes(full=full, force=force, restart=restart, chain=policy))
 
     def run(self, wishes: BackupWishes, *, interrupted: bool = False) -> None:
@@ -203,18 +209,29 @@ class World(RuleBasedStateMachine):
         for item in result.removals:
             del self.stored[item.backup_id]
 
-    @rule(policy=policies)
-    def prune_snapshots(self, policy: KeepPolicy) -> None:
+    @rule(writes=st.booleans(), interrupted=st.booleans())
+    def back_up_into_the_tree(self, writes: bool, interrupted: bool) -> None:
+        if writes or interrupted:
+            self.write()
+        self.run(BackupWishes(chain=TREE), interrupted=interrupted)
+
+    @rule(policy=policies, chain=st.sampled_from([ChainPolicy(), TREE]))
+    def prune_snapshots(self, policy: KeepPolicy, chain: ChainPolicy) -> None:
         heads = (self.head,) if self.head else ()
         protected = {self.journal.snapshot_uuid: "journal"} if self.journal else {}
         local = tuple(self.local.values())
-        facts = LocalFacts(self.source, local, heads, self.received, protected)
+        before = self.coming_bases(chain)
+        facts = LocalFacts(self.source, local, heads, self.received, protected, chain)
         for snapshot in plan_local_prune(facts, policy, self.clock).removals:
             del self.local[snapshot.uuid]
-        if self.head:
-            left = tuple(self.local.values())
-            before = valid_parents(self.head, local, self.received)
-            assert valid_parents(self.head, left, self.received)[:1] == before[:1]
+        assert self.coming_bases(chain) == before
+
+    def coming_bases(self, chain: ChainPolicy) -> tuple[HeadEntry, ...]:
+        if self.head is None:
+            return ()
+        parents = valid_parents(self.head, tuple(self.local.values()), self.received)
+        usable = {parent.entry.backup_id for parent in parents}
+        return coming_bases(self.head, chain, self.clock, usable)
 
     @precondition(lambda self: self.head is not None and self.head.backups)
     @rule(data=st.data(), transid=st.integers(1, 10**6))
@@ -289,6 +306,8 @@ class World(RuleBasedStateMachine):
         if parent is not None and plan.decision is Decision.INCREMENTAL:
             links = chain_of(self.live(), parent.entry.backup_id)
             assert len(links) < policy.max_chain
+            if policy.strategy is Strategy.TREE:
+                assert len(links) < MAX_LINKS
             age = sent.otime - links[0].snapshot_time
             assert policy.full_every is None or age < policy.full_every
         made = entry(

@@ -147,7 +147,7 @@ def _pinned(
         if head is None:
             return {}
         with services.btrfs.open(configured.path, writable=False) as volume:
-            return needed_parents(services, volume, head)
+            return needed_parents(services, volume, head, configured.policy.chain)
     except SourceError as error:
         services.reporter.note(
             f"{configured.label}: which backup its next increment needs is not known: {error}"
