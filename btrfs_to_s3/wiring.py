@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import ExitStack
+from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from btrfs_to_s3.btrfs.local import LocalBtrfs
+from btrfs_to_s3.config.prices import load_prices
 from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.host.identity import host_id, host_name
 from btrfs_to_s3.host.lock import RunLock
@@ -18,6 +20,7 @@ from btrfs_to_s3.operations.repository import Host, RepositoryAccess
 from btrfs_to_s3.operations.run import SourceJob
 from btrfs_to_s3.operations.services import Services
 from btrfs_to_s3.operations.upload import UploadSettings
+from btrfs_to_s3.plan.restore_cost import Line
 from btrfs_to_s3.s3 import Limits, S3Settings, S3Store
 from btrfs_to_s3.s3 import capabilities as s3_capabilities
 from btrfs_to_s3.s3.gate import GateSettings
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from btrfs_to_s3.config.effective import Config, SourceConfig, SourcePolicy
+    from btrfs_to_s3.model.prices import PriceList
     from btrfs_to_s3.ports import Cancellation, Reporter
 
 __all__ = ["Application", "utc_now"]
@@ -94,6 +98,24 @@ class Application:
         trace: TracebackType | None,
     ) -> None:
         self._exit.close()
+
+    @cached_property
+    def prices(self) -> PriceList:
+        """The price list to reckon with; ``ConfigError`` when it cannot be used."""
+        return load_prices(self.config.prices)
+
+    @property
+    def price_doubts(self) -> tuple[str, ...]:
+        """Why that list may not be what this repository's service asks."""
+        return self.prices.doubts(self.store.region, self.config.endpoint_url)
+
+    @property
+    def line(self) -> Line:
+        """How a download from this repository is made, for estimates."""
+        part_size_bytes, limit = self.config.part_size_bytes, self.config.bandwidth_bytes_per_s
+        if limit is None:
+            return Line(part_size_bytes=part_size_bytes)
+        return Line(limit, part_size_bytes)
 
     def lock(self) -> RunLock:
         """The lock of runs that write to the repository; ``LockedError`` on entering."""

@@ -31,6 +31,7 @@ _EXIT_CODES = (
 ABOUT = {
     "backup": "Back up subvolumes.",
     "completion": "Print the code for completion in a shell.",
+    "cost": "Say what the repository costs, and what restoring from it would.",
     "hold": "Keep a backup whatever the keep rules say.",
     "list": "List backups.",
     "plan": "Say what backup and prune would do now, and why.",

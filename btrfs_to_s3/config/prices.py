@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from btrfs_to_s3.config.values import shown
 from btrfs_to_s3.errors import ConfigError
-from btrfs_to_s3.model.prices import ClassPrice, PriceList, ThawPrice
+from btrfs_to_s3.model.prices import BUILT_IN, ClassPrice, PriceList, ThawPrice
 from btrfs_to_s3.model.storage_class import Tier
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def load_prices(file: Path | None) -> PriceList:
     ``ConfigError`` names the file and the entry that cannot be used.
     """
     if file is None:
-        return read_prices(files(__package__).joinpath(_PACKAGED).read_text("utf-8"), "built in")
+        return read_prices(files(__package__).joinpath(_PACKAGED).read_text("utf-8"), BUILT_IN)
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -152,5 +152,5 @@ class _Table:
     def _error(self, name: str, what: str) -> ConfigError:
         return ConfigError(
             f"{self._origin}: {self._path(name)}: {what}",
-            hint="docs/archive.md describes price files",
+            hint="docs/cost.md describes price files",
         )

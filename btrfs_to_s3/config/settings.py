@@ -193,7 +193,7 @@ PRICES = Setting(
     Maybe(AbsolutePath("the absolute path of a TOML file with prices", "FILE")),
     None,
     Topic.STORAGE,
-    "The price list that costs are reckoned with (docs/archive.md).",
+    "The price list that costs are reckoned with (docs/cost.md).",
     default_note="Amazon S3's of us-east-1, as built in",
 )
 THAW_POLL = Setting(

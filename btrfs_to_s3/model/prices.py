@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.storage_class import Tier
 
 GB_BYTES: Final = 1024**3
+BUILT_IN: Final = "built in"
+"""The origin of the list that comes with the program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,20 @@ class PriceList:
     def of_class(self, name: str) -> ClassPrice | None:
         """The prices of a storage class, None when the list does not have it."""
         return self.classes.get(name)
+
+    def doubts(self, region: str | None, endpoint_url: str | None) -> tuple[str, ...]:
+        """Why the list may not be what the service at hand asks; empty where nothing speaks for it.
+
+        ``region`` is the client's, ``endpoint_url`` None for AWS. Of another service only the
+        list that comes with the program is known to be wrong.
+        """
+        if endpoint_url is not None:
+            if self.origin != BUILT_IN:
+                return ()
+            return (f"the repository is at {endpoint_url}, which may ask other prices",)
+        if region is None or region == self.region:
+            return ()
+        return (f"the repository's region is {region}, which may ask other prices",)
 
     @property
     def name(self) -> str:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 PROGRAM = f"btrfs-to-s3 {__version__}"
 _COMMIT_TRIES = 10
 _HEAD_CACHE = "head"
+_MANIFEST_CACHE = "manifest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,10 +261,19 @@ class RepositoryAccess:
 
     def manifest(self, source_id: SourceId, entry: HeadEntry) -> Manifest:
         """A live backup's manifest, checked against the digest in the head."""
-        return read_intact(lambda: self._manifest(source_id, entry))
-
-    def _manifest(self, source_id: SourceId, entry: HeadEntry) -> Manifest:
         key = keys.manifest(source_id, entry.backup_id)
+        return decode_manifest(read_intact(lambda: self._manifest(key, entry)), key)
+
+    def known_manifest(self, source_id: SourceId, entry: HeadEntry) -> Manifest:
+        """The same out of the local cache, if it is there: not proof that it is still stored."""
+        key = keys.manifest(source_id, entry.backup_id)
+        data = self._state.recall(_MANIFEST_CACHE, entry.manifest_sha256_hex)
+        if data is None or sha256(data).hexdigest() != entry.manifest_sha256_hex:
+            data = read_intact(lambda: self._manifest(key, entry))
+            self._state.remember(_MANIFEST_CACHE, entry.manifest_sha256_hex, data)
+        return decode_manifest(data, key)
+
+    def _manifest(self, key: str, entry: HeadEntry) -> bytes:
         try:
             data, _ = self.store.get_whole(key, limit_bytes=RECORD_LIMIT_BYTES)
         except MissingObjectError as error:
@@ -278,7 +288,7 @@ class RepositoryAccess:
                 hint="someone changed it; on a versioned bucket restore its older version",
                 key=key,
             )
-        return decode_manifest(data, key)
+        return data
 
     # Inside
 

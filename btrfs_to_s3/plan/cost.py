@@ -12,6 +12,7 @@ upload" (what the requests of an upload to an archive class are billed as).
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from decimal import Decimal
@@ -155,18 +156,22 @@ class Reading:
 
 def storage_cost(prices: PriceList, *sets: Stored) -> StorageCost:
     """What keeping these objects costs a month."""
-    total = StorageCost()
+    objects: Counter[str] = Counter()
+    billed_bytes: Counter[str] = Counter()
     for stored in sets:
-        known, found = storage_class(stored.class_name), _Prices(prices)
-        price = found.of(stored.class_name)
-        index_bytes = stored.object_count * known.index_overhead_bytes
+        objects[stored.class_name] += stored.object_count
+        billed_bytes[stored.class_name] += _billed_bytes(stored)
+    total = StorageCost()
+    for name, count in objects.items():
+        known, found = storage_class(name), PriceLookup(prices)
+        price = found.of(name)
+        index_bytes = count * known.index_overhead_bytes
         index_price = found.of(STANDARD).storage_gb_month if index_bytes else _NOTHING
-        own_bytes = stored.object_count * known.own_overhead_bytes
         total += StorageCost(
-            data=_gb(_billed_bytes(stored)) * price.storage_gb_month,
-            own_overhead=_gb(own_bytes) * price.storage_gb_month,
+            data=_gb(billed_bytes[name]) * price.storage_gb_month,
+            own_overhead=_gb(count * known.own_overhead_bytes) * price.storage_gb_month,
             index_overhead=_gb(index_bytes) * index_price,
-            monitoring=stored.object_count * price.monitoring_1000 / _THOUSAND,
+            monitoring=count * price.monitoring_1000 / _THOUSAND,
             unpriced=found.unpriced,
         )
     return total
@@ -218,15 +223,13 @@ def early_deletion(
     Paid is the rest of the minimum duration, bytes and own overhead at the class's price; never
     more than the whole of it, whatever the clocks say.
     """
-    minimum = storage_class(stored.class_name).minimum_duration
-    left = min(minimum, minimum_until(stored.class_name, since) - now)
+    known, found = _class_of(stored), PriceLookup(prices)
+    left = min(known.minimum_duration, since + known.minimum_duration - now)
     if left <= timedelta(0):
         return EarlyDeletion()
-    month = storage_cost(prices, stored)
-    a_day = (month.data + month.own_overhead) / DAYS_OF_MONTH
-    found = _Prices(prices)
-    found.of(stored.class_name)
-    return EarlyDeletion(charge=a_day * _days(left), unpriced=found.unpriced)
+    billed_bytes = _billed_bytes(stored) + stored.object_count * known.own_overhead_bytes
+    month = _gb(billed_bytes) * found.of(stored.class_name).storage_gb_month
+    return EarlyDeletion(charge=month * _days(left) / DAYS_OF_MONTH, unpriced=found.unpriced)
 
 
 def put_requests(stored: Stored, part_size_bytes: int) -> PutRequests:
@@ -244,7 +247,7 @@ def put_cost(prices: PriceList, *requests: PutRequests) -> PutCost:
     """What writing costs. Parts on their way to an archive class are billed as STANDARD's."""
     total = PutCost()
     for each in requests:
-        archived, found = storage_class(each.class_name).archived, _Prices(prices)
+        archived, found = storage_class(each.class_name).archived, PriceLookup(prices)
         by_part = found.of(STANDARD if archived else each.class_name) if each.parts else None
         total += PutCost(
             objects=each.objects * found.of(each.class_name).put_1000 / _THOUSAND,
@@ -254,7 +257,7 @@ def put_cost(prices: PriceList, *requests: PutRequests) -> PutCost:
     return total
 
 
-class _Prices:
+class PriceLookup:
     """Prices by class that remember what they were asked for in vain."""
 
     def __init__(self, prices: PriceList) -> None:
@@ -279,7 +282,7 @@ class _Prices:
 
 def _thaw_cost(prices: PriceList, stored: Stored, how: Reading) -> ReadCost:
     """Making objects readable: retrieval, and a thaw where one is needed."""
-    known, found = _class_of(stored), _Prices(prices)
+    known, found = _class_of(stored), PriceLookup(prices)
     size_gb = _gb(stored.size_bytes)
     if not known.archived:
         retrieval = size_gb * found.of(stored.class_name).retrieval_gb
@@ -300,7 +303,7 @@ def _thaw_cost(prices: PriceList, stored: Stored, how: Reading) -> ReadCost:
 
 
 def _get_cost(prices: PriceList, stored: Stored, how: Reading) -> ReadCost:
-    found = _Prices(prices)
+    found = PriceLookup(prices)
     count = get_requests(stored, how.part_size_bytes)
     amount = count * found.of(stored.class_name).get_1000 / _THOUSAND
     return ReadCost(get_requests=amount, unpriced=found.unpriced)

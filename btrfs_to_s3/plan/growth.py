@@ -55,7 +55,7 @@ def _on_the_last(
 ) -> Choice:
     """``Strategy.CHAIN``: the newest backup that can be built on."""
     for parent, chain in usable:
-        due = _full_due(chain, policy, taken)
+        due = full_due(chain, policy, taken)
         if due is not None:
             return None, (due,)
         why = _unchanged(parent)
@@ -86,7 +86,7 @@ def _in_tree(
         if base is None:
             continue
         parent, chain = base
-        due = _full_due(chain, policy, taken)
+        due = full_due(chain, policy, taken)
         if due is not None:
             return None, (due,)
         if parent.entry.backup_id == best.backup_id:
@@ -164,7 +164,8 @@ def chain_age(chain: tuple[HeadEntry, ...], now: datetime) -> timedelta:
     return sum((step for step in steps if step > timedelta(0)), timedelta(0))
 
 
-def _full_due(chain: tuple[HeadEntry, ...], policy: ChainPolicy, taken: datetime) -> str | None:
+def full_due(chain: tuple[HeadEntry, ...], policy: ChainPolicy, taken: datetime) -> str | None:
+    """Why the policy asks for a full backup instead of another link of this chain, or None."""
     if len(chain) >= policy.max_chain:
         return f"full: the chain has {len(chain)} backups and max_chain is {policy.max_chain}"
     if policy.full_every is None:

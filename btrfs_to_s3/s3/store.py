@@ -81,6 +81,11 @@ class S3Store:
         return self._session.settings.url
 
     @property
+    def region(self) -> str | None:
+        """The region the client works in, wherever it was named."""
+        return self._session.client.meta.region_name
+
+    @property
     def capabilities(self) -> Capabilities | None:
         """What was detected or given; None before that."""
         return self._session.learned.capabilities

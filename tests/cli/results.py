@@ -7,7 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.cli import documents, prune_rendering, text, verify_rendering
+from btrfs_to_s3.cli import (
+    cost_rendering,
+    documents,
+    plan_cost_rendering,
+    prune_rendering,
+    text,
+    verify_rendering,
+)
 from btrfs_to_s3.cli.exit_codes import Failure, of_sources
 from btrfs_to_s3.errors import IntegrityError, SourceError
 from btrfs_to_s3.model.backup import Head
@@ -31,12 +38,16 @@ from btrfs_to_s3.operations.run import SourceOutcome
 from btrfs_to_s3.operations.status import StatusReport
 from btrfs_to_s3.operations.verify_report import Counts, Finding, Level, Problem, VerifyReport
 from btrfs_to_s3.plan.backup import BackupPlan, Decision
+from btrfs_to_s3.plan.cost_report import CostReport, source_cost
 from btrfs_to_s3.plan.orphans import LostUpload, Orphan, OrphanPlan
 from btrfs_to_s3.plan.parents import Parent
+from btrfs_to_s3.plan.plan_cost import Form
 from btrfs_to_s3.plan.restore import Action, Link, RestorePlan
+from btrfs_to_s3.plan.restore_cost import Line
 from btrfs_to_s3.plan.retention import plan_prune
 from btrfs_to_s3.plan.status import freshness
 from tests.plan.build import SOURCE_ID, T0, chain, days, head, manifest, snapshot_of
+from tests.plan.prices import PRICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,7 +89,12 @@ def _result(*, resumed: bool) -> BackupResult:
 def _backup_plan(decision: Decision, *reasons: str) -> BackupPlan:
     parent = Parent(FIRST, snapshot_of(FIRST))
     return BackupPlan(
-        decision, reasons, kind=Kind.INCREMENTAL, parent=parent, estimate_bytes=4 * MIB
+        decision,
+        reasons,
+        kind=Kind.INCREMENTAL,
+        parent=parent,
+        estimate_bytes=4 * MIB,
+        estimate_stored_bytes=2 * MIB,
     )
 
 
@@ -139,11 +155,20 @@ def dry_run() -> Rendering:
 def plan() -> Rendering:
     document = documents.of_outcomes(URL, _plans(), {}, (), None, dry_run=True)
     prunes = _prune_plan()
+    form = Form("DEEP_ARCHIVE", chunk_size_bytes=MIB, part_size_bytes=MIB)
+    forms = dict.fromkeys(("new", "data", "var"), form)
+    cost = plan_cost_rendering.reckon(PRICES, forms, _plans(), prunes, T0 + days(4))
+    doubts = PRICES.doubts("there", None)
     return (
-        document | {"prune": prune_rendering.decided(prunes, None, {})},
+        document
+        | {
+            "prune": prune_rendering.decided(prunes, None, {}),
+            "cost": plan_cost_rendering.document(cost, PRICES, doubts),
+        },
         [
             *text.of_outcomes(_plans(), (), None, dry_run=True),
             *prune_rendering.plan_text(prunes),
+            *plan_cost_rendering.text(cost, PRICES, doubts),
         ],
     )
 
@@ -317,10 +342,37 @@ def prune() -> Rendering:
     )
 
 
+def cost() -> Rendering:
+    cold = tuple(
+        replace(each, data_class="DEEP_ARCHIVE", chunk_count=count)
+        for each, count in zip((FULL, FIRST, SECOND), (4000, 1, 1), strict=True)
+    )
+    full = replace(cold[0], stored_size_bytes=1000 * 1024 * MIB)
+    made = replace(manifest(cold[2])[0], requests=REQUESTS)
+    odd = replace(head(replace(FULL, data_class="FROSTY")), source_id=HOME)
+    line, now = Line(), T0 + days(60)
+    report = CostReport(
+        (
+            source_cost(PRICES, head(full, *cold[1:]), [made], line, now),
+            source_cost(PRICES, odd, [], line, now),
+        )
+    )
+    doubts = PRICES.doubts("there", None)
+    failures = {str(HOME): Failure.of(DAMAGED)}
+    return (
+        documents.with_failure(
+            cost_rendering.document(URL, report, PRICES, doubts, line, failures),
+            Failure.of(DAMAGED),
+        ),
+        cost_rendering.text(report, PRICES, doubts, line),
+    )
+
+
 ALL: dict[str, Callable[[], Rendering]] = {
     "backup": backup,
     "backup-dry-run": dry_run,
     "plan": plan,
+    "cost": cost,
     "list": list_,
     "list-source": list_source,
     "hold-add": hold_add,

@@ -157,6 +157,8 @@ def test_what_left_earlier_in_the_month_uses_up_the_free_egress() -> None:
     assert egress_cost(PRICES, 30 * GB, 90 * GB) == money("1.8")
     assert egress_cost(PRICES, 30 * GB, 500 * GB) == money("2.7")
     assert egress_cost(PRICES, 100 * GB) == 0
+    late = Reading(already_out_bytes=90 * GB)
+    assert read_cost(PRICES, [Stored("STANDARD", 1, 30 * GB)], late).egress == money("1.8")
 
 
 def test_every_range_of_an_object_is_a_get() -> None:

@@ -1,0 +1,100 @@
+"""What a repository costs, read from a real one: heads, and manifests that are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from btrfs_to_s3.errors import IntegrityError
+from btrfs_to_s3.operations.cost import repository_cost
+from btrfs_to_s3.operations.manifests import read_manifests
+from btrfs_to_s3.plan.restore_cost import Line
+from tests.plan.prices import PRICES
+
+if TYPE_CHECKING:
+    from btrfs_to_s3.operations.cost import RepositoryCost
+    from tests.operations.conftest import Bucket
+    from tests.operations.repositories import SyntheticRepository
+
+LINE = Line()
+
+
+def _cost(repository: SyntheticRepository, source: str | None = None) -> RepositoryCost:
+    return repository_cost(repository.services, PRICES, LINE, source, 4)
+
+
+def _gets(repository: SyntheticRepository) -> int:
+    return repository.store.request_counts()["get"]
+
+
+def test_every_source_is_reckoned_from_its_head(repository: SyntheticRepository) -> None:
+    full = repository.backup()
+    newest = repository.backup(full)
+    found = _cost(repository)
+    assert found.errors == ()
+    (source,) = found.report.sources
+    (stored,) = source.classes
+    assert stored.stored.size_bytes == full.stored_size_bytes + newest.stored_size_bytes
+    assert stored.stored.object_count == full.chunk_count + newest.chunk_count
+    assert (source.newest, source.links) == (newest.backup_id, 2)
+    # Nothing was counted by the test's own uploads: two PUTs each for manifest and head.
+    assert source.requests.counts == {"put": 4}
+    assert source.requests.backup_count == 2
+
+
+def test_a_source_can_be_named(repository: SyntheticRepository) -> None:
+    repository.backup()
+    assert len(_cost(repository, str(repository.source_id)).report.sources) == 1
+
+
+def test_only_recent_manifests_are_read_and_only_once(repository: SyntheticRepository) -> None:
+    old = repository.backup()
+    repository.clock.advance(days=31)
+    repository.backup(old)
+    before = _gets(repository)
+    _cost(repository)
+    first = _gets(repository) - before
+    _cost(repository)
+    second = _gets(repository) - before - first
+    # The head both times; the one recent manifest the first time.
+    assert (first, second) == (2, 1)
+
+
+def test_a_damaged_cache_is_not_believed(repository: SyntheticRepository) -> None:
+    entry = repository.backup()
+    repository.state.remember("manifest", entry.manifest_sha256_hex, b"{}\n")
+    read = read_manifests(repository.services, repository.source_id, [entry], 2)
+    assert [each.backup_id for each in read.manifests] == [entry.backup_id]
+    kept = repository.state.recall("manifest", entry.manifest_sha256_hex)
+    assert kept is not None
+    assert kept != b"{}\n"
+
+
+def test_manifests_come_in_the_order_asked_for(repository: SyntheticRepository) -> None:
+    entries = [repository.backup() for _ in range(5)]
+    read = read_manifests(repository.services, repository.source_id, entries, 3)
+    assert [each.backup_id for each in read.manifests] == [each.backup_id for each in entries]
+    assert read_manifests(repository.services, repository.source_id, [], 3).manifests == ()
+
+
+def test_a_lost_manifest_is_told_and_the_rest_is_reckoned(
+    repository: SyntheticRepository, bucket: Bucket
+) -> None:
+    full = repository.backup()
+    lost = repository.backup(full)
+    bucket.remove(f"manifests/{repository.source_id}/{lost.backup_id}.json")
+    found = _cost(repository)
+    assert [(name, type(error).__name__) for name, error in found.errors] == [
+        (repository.source_id, "MissingObjectError")
+    ]
+    assert found.report.sources[0].requests.backup_count == 1
+    assert found.report.sources[0].storage.total > 0
+
+
+def test_what_a_stopped_run_reads_is_not_half_an_answer(repository: SyntheticRepository) -> None:
+    entry = repository.backup()
+    repository.cancel.set()
+    with pytest.raises(Exception, match="stopped") as told:
+        read_manifests(repository.services, repository.source_id, [entry], 2)
+    assert not isinstance(told.value, IntegrityError)
