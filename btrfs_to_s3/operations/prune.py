@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.policy import KeepPolicy
     from btrfs_to_s3.operations.prune_orphans import OrphanRemovals
     from btrfs_to_s3.operations.services import Services
+    from btrfs_to_s3.plan.early import Minimum
     from btrfs_to_s3.plan.orphans import BackupKey
     from btrfs_to_s3.plan.retention import PrunePlan
 
@@ -49,12 +50,14 @@ class KeepWishes:
     """What is to be kept of one source.
 
     ``pinned`` names backups to keep whatever the rules say, with the reason; the parents of this
-    host's uploads in progress are added. See ``prune_local.needed_parents``.
+    host's uploads in progress are added. See ``prune_local.needed_parents``. ``minimum`` None
+    removes without a look at what the service charges for it.
     """
 
     source_id: SourceId
     keep: KeepPolicy
     pinned: Mapping[BackupId, str] = field(default_factory=dict)
+    minimum: Minimum | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +268,7 @@ class SourcePrune:
         for entry in head.backups:
             if entry.backup_id not in going:
                 pinned.setdefault(entry.backup_id, "it was not planned to go")
-        fresh = plan_prune(head, wishes.keep, self._services.clock(), pinned)
+        fresh = plan_prune(head, wishes.keep, self._services.clock(), pinned, wishes.minimum)
         if not fresh.removals:
             return None
         shortened = replace(head, backups=fresh.remaining)
@@ -281,7 +284,7 @@ def _plan_source(
         if head is None:
             return SourcePlan(wishes)
         pinned = _pinned(services, wishes, uploading)
-        decided = plan_prune(head, wishes.keep, services.clock(), pinned)
+        decided = plan_prune(head, wishes.keep, services.clock(), pinned, wishes.minimum)
         begun = RemovalJournal(services, wishes.source_id).due(head, uploading)
     except (RepositoryError, InterruptedRunError):
         raise

@@ -16,6 +16,7 @@ from btrfs_to_s3.cli import (
     verify_rendering,
 )
 from btrfs_to_s3.cli.exit_codes import Failure, of_sources
+from btrfs_to_s3.cli.prune_rendering import Priced
 from btrfs_to_s3.errors import IntegrityError, SourceError
 from btrfs_to_s3.model.backup import Head
 from btrfs_to_s3.model.identity import Kind, SourceId
@@ -39,6 +40,7 @@ from btrfs_to_s3.operations.status import StatusReport
 from btrfs_to_s3.operations.verify_report import Counts, Finding, Level, Problem, VerifyReport
 from btrfs_to_s3.plan.backup import BackupPlan, Decision
 from btrfs_to_s3.plan.cost_report import CostReport, source_cost
+from btrfs_to_s3.plan.early import Minimum
 from btrfs_to_s3.plan.orphans import LostUpload, Orphan, OrphanPlan
 from btrfs_to_s3.plan.parents import Parent
 from btrfs_to_s3.plan.plan_cost import Form
@@ -167,7 +169,7 @@ def plan() -> Rendering:
         },
         [
             *text.of_outcomes(_plans(), (), None, dry_run=True),
-            *prune_rendering.plan_text(prunes),
+            *prune_rendering.plan_text(prunes, Priced(PRICES)),
             *plan_cost_rendering.text(cost, PRICES, doubts),
         ],
     )
@@ -290,10 +292,22 @@ def verify() -> Rendering:
 
 
 def _prune_plan() -> RepositoryPlan:
-    alone = replace(FULL, backup_id=replace(FULL.backup_id, tag="0ddba11c"), sequence=0)
-    pruned = head(alone, FULL, FIRST, SECOND)
+    alone = replace(FULL, backup_id=replace(FULL.backup_id, tag="0ddba11c"), sequence=-9)
+    cold = replace(
+        alone, backup_id=replace(alone.backup_id, tag="c01dc01d"), data_class="DEEP_ARCHIVE"
+    )
+    on_alone = replace(
+        FIRST,
+        backup_id=replace(FIRST.backup_id, tag="0ddc01d0"),
+        parent=alone.backup_id,
+        data_class="DEEP_ARCHIVE",
+        stored_size_bytes=100 * 1024**3,
+    )
+    old = [replace(entry, sequence=-number) for number, entry in enumerate((on_alone, cold), 1)]
+    pruned = head(alone, *old, FULL, FIRST, SECOND)
     keep = KeepPolicy(last=1)
-    source = SourcePlan(KeepWishes(SOURCE_ID, keep), pruned, plan_prune(pruned, keep, T0 + days(4)))
+    decided = plan_prune(pruned, keep, T0 + days(4), minimum=Minimum(PRICES))
+    source = SourcePlan(KeepWishes(SOURCE_ID, keep), pruned, decided)
     listed = ListedObject("chunks/x/00000000-aaaaaaaa.zst", 3 * MIB, "e", T0, "STANDARD")
     upload = UnfinishedUpload("chunks/x/00000001-aaaaaaaa.zst", "u1", T0)
     reason = "its backup was never committed"
@@ -313,8 +327,8 @@ def _prune_plan() -> RepositoryPlan:
 def prune_dry_run() -> Rendering:
     planned = _prune_plan()
     return (
-        prune_rendering.document(URL, planned, None, {}, REQUESTS),
-        prune_rendering.text(planned, None, ("laptop/data",), REQUESTS),
+        prune_rendering.document(URL, planned, None, {}, REQUESTS, Priced(PRICES)),
+        prune_rendering.text(planned, None, ("laptop/data",), REQUESTS, Priced(PRICES)),
     )
 
 
@@ -337,8 +351,8 @@ def prune() -> Rendering:
         timedelta(seconds=3),
     )
     return (
-        prune_rendering.document(URL, planned, done, {}, REQUESTS),
-        prune_rendering.text(planned, done, (), REQUESTS),
+        prune_rendering.document(URL, planned, done, {}, REQUESTS, Priced(PRICES)),
+        prune_rendering.text(planned, done, (), REQUESTS, Priced(PRICES)),
     )
 
 
