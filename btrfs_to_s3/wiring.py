@@ -15,6 +15,7 @@ from btrfs_to_s3.host.identity import host_id, host_name
 from btrfs_to_s3.host.lock import RunLock
 from btrfs_to_s3.host.memory import Affordable, affordable_concurrency, available_memory_bytes
 from btrfs_to_s3.host.state import LocalStateDirectory, observe_root, repository_key, state_root
+from btrfs_to_s3.model.policy import Strategy
 from btrfs_to_s3.operations.backup import BackupJob
 from btrfs_to_s3.operations.repository import Host, RepositoryAccess
 from btrfs_to_s3.operations.run import SourceJob
@@ -149,6 +150,12 @@ class Application:
     def job(self, source: SourceConfig) -> SourceJob:
         """One configured source as a job."""
         policy = source.policy
+        elsewhere = [
+            (each, own)
+            for each in self.config.repositories
+            for own in each.sources
+            if each.name != self.config.name and own.path == source.path and each.stores(own)
+        ]
         return SourceJob(
             BackupJob(
                 path=source.path,
@@ -165,12 +172,8 @@ class Application:
             policy.chain,
             self.services(policy),
             policy.keep_local,
-            {
-                each.name: self._state_of(each)
-                for each in self.config.repositories
-                if each.name != self.config.name
-                and any(own.path == source.path and each.stores(own) for own in each.sources)
-            },
+            {each.name: self._state_of(each) for each, _ in elsewhere},
+            any(own.policy.chain.strategy is Strategy.TREE for _, own in elsewhere),
         )
 
     def _state_of(self, config: Config) -> LocalStateDirectory:

@@ -34,6 +34,7 @@ ABOUT = {
     "copy": "Copy a backup and its chain to another repository.",
     "doctor": "Look at everything that backups and restores rely on.",
     "cost": "Say what the repository costs, and what restoring from it would.",
+    "hold": "Keep a backup whatever the keep rules say.",
     "list": "List backups.",
     "plan": "Say what backup and prune would do now, and why.",
     "prune": "Remove the backups that no keep rule keeps.",

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import SourceError
+from btrfs_to_s3.model.policy import ChainPolicy, Strategy
 from btrfs_to_s3.operations.elsewhere import needed_elsewhere, uploading
 from btrfs_to_s3.operations.received import ReceivedJournal
 from btrfs_to_s3.operations.snapshot_names import is_named_for
+from btrfs_to_s3.plan.growth import coming_bases
 from btrfs_to_s3.plan.local_retention import LocalFacts, plan_local_prune
 from btrfs_to_s3.plan.parents import valid_parents
 
@@ -30,9 +32,10 @@ class LocalWishes:
     """Which of a source's local snapshots are to be kept.
 
     ``heads`` are all that the source has, in this repository and in others, read just now; the
-    newest snapshot each can build on stays. ``protected`` names further subvolumes, by uuid, with
-    the reason. This repository's uploads are added, and what this machine remembers of the heads
-    and uploads of all other repositories. ``other_ids`` are the source's ids in those.
+    snapshots that coming increments build on under ``chain`` stay. ``protected`` names further
+    subvolumes, by uuid, with the reason. This repository's uploads are added, and what this machine
+    remembers of the heads and uploads of all other repositories. ``other_ids`` are the source's ids
+    in those.
     """
 
     source: Subvolume
@@ -41,6 +44,7 @@ class LocalWishes:
     keep: KeepPolicy
     protected: Mapping[UUID, str] = field(default_factory=dict)
     other_ids: tuple[SourceId, ...] = ()
+    chain: ChainPolicy = field(default_factory=ChainPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ def plan_local(services: Services, volume: Volume, wishes: LocalWishes) -> Local
             **wishes.protected,
             **uploading(services.state, services.clock),
         },
+        chain=wishes.chain,
     )
     return plan_local_prune(facts, wishes.keep, services.clock())
 
@@ -96,13 +101,17 @@ def prune_local(services: Services, volume: Volume, wishes: LocalWishes) -> Loca
     return LocalResult(tuple(removed), tuple(errors))
 
 
-def needed_parents(services: Services, volume: Volume, head: Head) -> dict[BackupId, str]:
-    """The backup that this machine's next increment will build on, for ``KeepWishes.pinned``.
+def needed_parents(
+    services: Services, volume: Volume, head: Head, chain: ChainPolicy
+) -> dict[BackupId, str]:
+    """The backups that this machine's coming increments build on, for ``KeepWishes.pinned``.
 
-    It is not the newest one where the newest one's snapshot is gone.
+    The newest is not among them where its snapshot is gone.
     """
     received = ReceivedJournal(services.state, volume.fsid).ctransids()
     parents = valid_parents(head, tuple(volume.subvolumes()), received)
-    if not parents:
-        return {}
-    return {parents[0].entry.backup_id: f"the next increment builds on {parents[0].local.path}"}
+    paths = {parent.entry.backup_id: parent.local.path for parent in parents}
+    bases = coming_bases(head, chain, services.clock(), paths.keys())
+    tree = chain.strategy is Strategy.TREE
+    what = "an increment to come" if tree else "the next increment"
+    return {entry.backup_id: f"{what} builds on {paths[entry.backup_id]}" for entry in bases}

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import BtrfsToS3Error, InterruptedRunError, RepositoryError
-from btrfs_to_s3.model.policy import KeepPolicy
+from btrfs_to_s3.model.policy import KeepPolicy, Strategy
 from btrfs_to_s3.operations.backup import SourceBackup
 from btrfs_to_s3.operations.chain_presence import what_is_missing
 from btrfs_to_s3.operations.elsewhere import is_known, needed_elsewhere
@@ -19,7 +19,7 @@ from btrfs_to_s3.plan.backup import Decision, plan_anew, plan_backup
 from btrfs_to_s3.plan.facts import BackupWishes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from btrfs_to_s3.model.identity import SourceId
@@ -54,7 +54,8 @@ class BackupOptions:
 class SourceJob:
     """One source: what to do with it, under which policies, with which services.
 
-    ``elsewhere`` is this machine's state of the source's other repositories, by name.
+    ``elsewhere`` is this machine's state of the source's other repositories, by name;
+    ``tree_elsewhere`` says that one of them builds trees.
     """
 
     backup: BackupJob
@@ -62,6 +63,7 @@ class SourceJob:
     services: Services
     keep_local: KeepPolicy = field(default_factory=KeepPolicy)
     elsewhere: Mapping[str, LocalState] = field(default_factory=dict)
+    tree_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +294,14 @@ def prune_snapshots(
         if not heads or not _are_known(job, others):
             return ()
         first, *rest = dict.fromkeys(source_ids.values())
-        wishes = LocalWishes(seen.facts.source, first, heads, job.keep_local, other_ids=tuple(rest))
+        wishes = LocalWishes(
+            source=seen.facts.source,
+            source_id=first,
+            heads=heads,
+            keep=job.keep_local,
+            other_ids=tuple(rest),
+            chain=_widest_chain(jobs.values()),
+        )
         done = prune_local(services, volume, wishes)
     except BtrfsToS3Error as error:
         services.reporter.warn(f"{label}: no local snapshot was pruned: {error}")
@@ -312,3 +321,12 @@ def _are_known(job: SourceJob, others: Mapping[str, LocalState]) -> bool:
             "not known here before a backup to it succeeded"
         )
     return not unknown
+
+
+def _widest_chain(jobs: Iterable[SourceJob]) -> ChainPolicy:
+    """The policy that needs most snapshots: what a tree builds on includes what a chain does."""
+    first, *others = jobs
+    trees = [job.chain for job in (first, *others) if job.chain.strategy is Strategy.TREE]
+    if first.tree_elsewhere:
+        trees.append(replace(first.chain, strategy=Strategy.TREE))
+    return trees[0] if trees else first.chain

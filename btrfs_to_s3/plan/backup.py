@@ -47,8 +47,8 @@ class BackupPlan:
     take one (or send nothing). ``relies_on`` is the live backup whose chain must be whole for the
     plan to be sound: the parent, or the one that makes a new one unnecessary. ``discard_journal``
     says that an open journal is of no more use; it is only carried out when the plan is.
-    ``estimate_bytes`` counts raw bytes, None when nothing is known. ``refusal`` is given with
-    ``REFUSE`` only.
+    ``estimate_bytes`` counts raw bytes and ``estimate_stored_bytes`` what they become, None when
+    nothing is known. ``refusal`` is given with ``REFUSE`` only.
     """
 
     decision: Decision
@@ -59,6 +59,7 @@ class BackupPlan:
     relies_on: HeadEntry | None = None
     discard_journal: bool = False
     estimate_bytes: int | None = None
+    estimate_stored_bytes: int | None = None
     refusal: Refusal | None = None
 
 
@@ -95,6 +96,7 @@ def plan_backup(facts: BackupFacts, wishes: BackupWishes, now: datetime) -> Back
         relies_on=_entry_of(parent),
         discard_journal=bool(given_up),
         estimate_bytes=estimate_bytes(facts.head, kind),
+        estimate_stored_bytes=estimate_stored_bytes(facts.head, kind),
     )
 
 
@@ -116,8 +118,20 @@ def plan_anew(facts: BackupFacts, wishes: BackupWishes, missing: str, now: datet
 
 def estimate_bytes(head: Head | None, kind: Kind) -> int | None:
     """Raw bytes to expect: the last full backup's, or the median of the last increments'."""
+    return _typical([entry.raw_size_bytes for entry in _of_kind(head, kind)], kind)
+
+
+def estimate_stored_bytes(head: Head | None, kind: Kind) -> int | None:
+    """Stored bytes to expect, in the same way."""
+    return _typical([entry.stored_size_bytes for entry in _of_kind(head, kind)], kind)
+
+
+def _of_kind(head: Head | None, kind: Kind) -> list[HeadEntry]:
     entries = sorted(head.backups if head else (), key=lambda entry: entry.sequence)
-    sizes = [entry.raw_size_bytes for entry in entries if entry.kind is kind]
+    return [entry for entry in entries if entry.kind is kind]
+
+
+def _typical(sizes: list[int], kind: Kind) -> int | None:
     if not sizes:
         return None
     return sizes[-1] if kind is Kind.FULL else median_low(sizes[-_RECENT_INCREMENTS:])
@@ -133,6 +147,7 @@ def _resumed(facts: BackupFacts, upload: Resumption) -> BackupPlan:
         snapshot=upload.snapshot,
         relies_on=_entry_of(upload.parent),
         estimate_bytes=estimate_bytes(facts.head, upload.journal.kind),
+        estimate_stored_bytes=estimate_stored_bytes(facts.head, upload.journal.kind),
     )
 
 

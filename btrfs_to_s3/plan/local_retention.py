@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from btrfs_to_s3.model.policy import ChainPolicy, Strategy
+from btrfs_to_s3.plan.growth import coming_bases
 from btrfs_to_s3.plan.keep import Dated, kept_by_rules
 from btrfs_to_s3.plan.parents import stands_for, valid_parents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -26,6 +28,7 @@ class LocalFacts:
     ``snapshots`` are the subvolumes in the directory where this program keeps its own. ``heads``
     are this source's in *every* repository: do not plan while one cannot be read. ``protected``
     names subvolumes to keep, with the reason: those of open journals, of every repository.
+    ``chain`` says what coming backups will be built on.
     """
 
     source: Subvolume
@@ -33,6 +36,7 @@ class LocalFacts:
     heads: tuple[Head, ...]
     received: ReceivedRecords
     protected: Mapping[UUID, str]
+    chain: ChainPolicy = field(default_factory=ChainPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class LocalPrunePlan:
 def plan_local_prune(facts: LocalFacts, policy: KeepPolicy, now: datetime) -> LocalPrunePlan:
     """Decide for each of the source's snapshots whether it stays."""
     ours = sorted(_ours(facts), key=lambda snapshot: snapshot.id)
-    reasons = _needed(facts)
+    reasons = _needed(facts, now)
     dated = [Dated(snapshot.uuid, snapshot.otime, snapshot.id) for snapshot in ours]
     for uuid, rules in kept_by_rules(dated, policy, now).items():
         reasons[uuid] = (*reasons.get(uuid, ()), *rules)
@@ -84,29 +88,29 @@ def _ours(facts: LocalFacts) -> Iterable[Subvolume]:
             yield snapshot
 
 
-def _needed(facts: LocalFacts) -> dict[UUID, tuple[str, ...]]:
-    """What the next increment of each repository builds on, and what the caller protects."""
+def _needed(facts: LocalFacts, now: datetime) -> dict[UUID, tuple[str, ...]]:
+    """What coming increments of each repository build on, and what the caller protects."""
     needed: dict[UUID, tuple[str, ...]] = {
         uuid: (reason,) for uuid, reason in facts.protected.items()
     }
+    tree = facts.chain.strategy is Strategy.TREE
     for head in facts.heads:
-        for snapshot in _bases(head, facts.snapshots, facts.received):
-            reason = f"the next increment of {head.source_id} builds on it"
+        for snapshot in _bases(head, facts, now):
+            what = "an increment to come" if tree else "the next increment"
+            reason = f"{what} of {head.source_id} builds on it"
             before = needed.get(snapshot.uuid, ())
             needed[snapshot.uuid] = before if reason in before else (*before, reason)
     return needed
 
 
-def _bases(
-    head: Head, snapshots: Sequence[Subvolume], received: ReceivedRecords
-) -> Iterable[Subvolume]:
-    """The newest valid parent, and the newest backup's snapshot even where it is not valid now.
+def _bases(head: Head, facts: LocalFacts, now: datetime) -> Iterable[Subvolume]:
+    """Valid parents of what comes, and the snapshots of the best even where not valid now.
 
     The received journal is a cache: losing it must not cost the snapshot it vouched for.
     """
-    parents = valid_parents(head, snapshots, received)
-    if parents:
-        yield parents[0].local
-    newest = head.newest
-    if newest is not None:
-        yield from (snapshot for snapshot in snapshots if stands_for(snapshot, newest))
+    parents = valid_parents(head, facts.snapshots, facts.received)
+    usable = {parent.entry.backup_id: parent.local for parent in parents}
+    for entry in coming_bases(head, facts.chain, now, usable.keys()):
+        yield usable[entry.backup_id]
+    for entry in coming_bases(head, facts.chain, now, {each.backup_id for each in head.backups}):
+        yield from (snapshot for snapshot in facts.snapshots if stands_for(snapshot, entry))

@@ -115,7 +115,8 @@ class OrphanRules:
     """When an object of no live backup may go.
 
     ``live`` are the backups of every head, read after the listing ended; ``headed`` the sources
-    that have a head. ``open_backups`` are those of this host's open journals.
+    that have a head. ``open_backups`` are those of this host's open journals; ``held`` those
+    whose notes say so, live or not.
     """
 
     live: Collection[BackupKey]
@@ -123,6 +124,7 @@ class OrphanRules:
     open_backups: Collection[BackupKey]
     now: datetime
     orphan_age: timedelta
+    held: Collection[BackupKey] = ()
 
 
 def survey(
@@ -149,6 +151,11 @@ def survey(
 def plan_orphans(surveyed: Survey, rules: OrphanRules) -> OrphanPlan:
     """Judge the listing by heads that are newer than it."""
     unrecorded = _with_manifests_but_no_head(surveyed, rules)
+    wanted_back = frozenset(
+        owner[0]
+        for owner, group in surveyed.groups.items()
+        if owner in rules.held and owner not in rules.live and group.has_manifest
+    )
     remove: list[tuple[Part, Orphan]] = []
     abort: list[LostUpload] = []
     examine: list[BackupKey] = []
@@ -161,7 +168,7 @@ def plan_orphans(surveyed: Survey, rules: OrphanRules) -> OrphanPlan:
             if owner in rules.live and group.chunk_objects > chunks:
                 examine.append(owner)
             continue
-        why_left = _why_left(owner, group, rules, unrecorded)
+        why_left = _why_left(owner, group, rules, unrecorded, wanted_back)
         if why_left is not None:
             left.append((owner, why_left))
             continue
@@ -208,12 +215,20 @@ def _with_manifests_but_no_head(surveyed: Survey, rules: OrphanRules) -> frozens
 
 
 def _why_left(
-    owner: BackupKey, group: _Group, rules: OrphanRules, unrecorded: Collection[SourceId]
+    owner: BackupKey,
+    group: _Group,
+    rules: OrphanRules,
+    unrecorded: Collection[SourceId],
+    wanted_back: Collection[SourceId],
 ) -> str | None:
     if owner[0] in unrecorded:
         return "its source has manifests but no head: rebuild the head first"
     if owner in rules.open_backups:
         return "its upload is in this host's journal"
+    if owner[0] in wanted_back and group.has_manifest:
+        if owner in rules.held:
+            return "it is held, but not live: a prune was stopped; rebuild the head to have it back"
+        return "it may be what a held backup that is not live is built on: rebuild the head"
     if group.youngest is None or not _is_old(group.youngest, rules):
         return "it is younger than orphan_age: its upload may still go on"
     return None

@@ -12,6 +12,7 @@ from btrfs_to_s3.cli import (
     cost_rendering,
     doctor_rendering,
     documents,
+    plan_cost_rendering,
     prune_rendering,
     text,
     thaw_rendering,
@@ -19,6 +20,7 @@ from btrfs_to_s3.cli import (
 )
 from btrfs_to_s3.cli.commands.doctor import Findings, failure_of
 from btrfs_to_s3.cli.exit_codes import Failure, of_sources
+from btrfs_to_s3.cli.prune_rendering import Priced
 from btrfs_to_s3.errors import IntegrityError, SourceError
 from btrfs_to_s3.format import keys
 from btrfs_to_s3.model.backup import Head
@@ -31,6 +33,7 @@ from btrfs_to_s3.operations.backup import BackupResult
 from btrfs_to_s3.operations.compare import TreeComparison
 from btrfs_to_s3.operations.copy import CopyResult
 from btrfs_to_s3.operations.doctor import ServiceReport
+from btrfs_to_s3.operations.holds import Hold, HoldChange, HoldListing
 from btrfs_to_s3.operations.listing import Listing, ShownBackup, Unreadable
 from btrfs_to_s3.operations.prune import (
     KeepWishes,
@@ -48,9 +51,11 @@ from btrfs_to_s3.plan import doctor as judgement
 from btrfs_to_s3.plan.backup import BackupPlan, Decision
 from btrfs_to_s3.plan.copying import plan_copy
 from btrfs_to_s3.plan.cost_report import CostReport, source_cost
+from btrfs_to_s3.plan.early import Minimum
 from btrfs_to_s3.plan.lifecycle import LifecycleRules, judge, propose
 from btrfs_to_s3.plan.orphans import LostUpload, Orphan, OrphanPlan
 from btrfs_to_s3.plan.parents import Parent
+from btrfs_to_s3.plan.plan_cost import Form
 from btrfs_to_s3.plan.restore import Action, Link, RestorePlan
 from btrfs_to_s3.plan.restore_cost import Line
 from btrfs_to_s3.plan.retention import plan_prune
@@ -100,7 +105,12 @@ def _result(*, resumed: bool) -> BackupResult:
 def _backup_plan(decision: Decision, *reasons: str) -> BackupPlan:
     parent = Parent(FIRST, snapshot_of(FIRST))
     return BackupPlan(
-        decision, reasons, kind=Kind.INCREMENTAL, parent=parent, estimate_bytes=4 * MIB
+        decision,
+        reasons,
+        kind=Kind.INCREMENTAL,
+        parent=parent,
+        estimate_bytes=4 * MIB,
+        estimate_stored_bytes=2 * MIB,
     )
 
 
@@ -161,11 +171,20 @@ def dry_run() -> Rendering:
 def plan() -> Rendering:
     document = documents.of_outcomes(URL, _plans(), {}, (), None, dry_run=True)
     prunes = _prune_plan()
+    form = Form("DEEP_ARCHIVE", chunk_size_bytes=MIB, part_size_bytes=MIB)
+    forms = dict.fromkeys(("new", "data", "var"), form)
+    cost = plan_cost_rendering.reckon(PRICES, forms, _plans(), prunes, T0 + days(4))
+    doubts = PRICES.doubts("there", None)
     return (
-        document | {"prune": prune_rendering.decided(prunes, None, {})},
+        document
+        | {
+            "prune": prune_rendering.decided(prunes, None, {}),
+            "cost": plan_cost_rendering.document(cost, PRICES, doubts),
+        },
         [
             *text.of_outcomes(_plans(), (), None, dry_run=True),
-            *prune_rendering.plan_text(prunes),
+            *prune_rendering.plan_text(prunes, Priced(PRICES)),
+            *plan_cost_rendering.text(cost, PRICES, doubts),
         ],
     )
 
@@ -184,6 +203,28 @@ def list_() -> Rendering:
         documents.with_failure(documents.of_listing(URL, listing), Failure.of(DAMAGED)),
         text.of_listing(listing),
     )
+
+
+def hold_list() -> Rendering:
+    holds = (
+        Hold(SOURCE_ID, FULL.backup_id, T0, "before the audit", "nas pid 4242"),
+        Hold(SOURCE_ID, SECOND.backup_id, T0 + days(2), None, None),
+    )
+    found = HoldListing(holds, Listing((HEAD,), ()))
+    return documents.of_holds(URL, found), text.of_holds(found)
+
+
+def hold_add() -> Rendering:
+    change = HoldChange(SOURCE_ID, FULL, T0, "before the audit", changed=True)
+    return (
+        documents.of_hold_change(URL, change, held=True),
+        text.of_hold_change(change, held=True),
+    )
+
+
+def list_source() -> Rendering:
+    listing, held = Listing((HEAD,), ()), {FULL.backup_id}
+    return documents.of_listing(URL, listing, held), text.of_listing(listing, held)
 
 
 def show() -> Rendering:
@@ -270,10 +311,22 @@ def verify() -> Rendering:
 
 
 def _prune_plan() -> RepositoryPlan:
-    alone = replace(FULL, backup_id=replace(FULL.backup_id, tag="0ddba11c"), sequence=0)
-    pruned = head(alone, FULL, FIRST, SECOND)
+    alone = replace(FULL, backup_id=replace(FULL.backup_id, tag="0ddba11c"), sequence=-9)
+    cold = replace(
+        alone, backup_id=replace(alone.backup_id, tag="c01dc01d"), data_class="DEEP_ARCHIVE"
+    )
+    on_alone = replace(
+        FIRST,
+        backup_id=replace(FIRST.backup_id, tag="0ddc01d0"),
+        parent=alone.backup_id,
+        data_class="DEEP_ARCHIVE",
+        stored_size_bytes=100 * 1024**3,
+    )
+    old = [replace(entry, sequence=-number) for number, entry in enumerate((on_alone, cold), 1)]
+    pruned = head(alone, *old, FULL, FIRST, SECOND)
     keep = KeepPolicy(last=1)
-    source = SourcePlan(KeepWishes(SOURCE_ID, keep), pruned, plan_prune(pruned, keep, T0 + days(4)))
+    decided = plan_prune(pruned, keep, T0 + days(4), minimum=Minimum(PRICES))
+    source = SourcePlan(KeepWishes(SOURCE_ID, keep), pruned, decided)
     listed = ListedObject("chunks/x/00000000-aaaaaaaa.zst", 3 * MIB, "e", T0, "STANDARD")
     upload = UnfinishedUpload("chunks/x/00000001-aaaaaaaa.zst", "u1", T0)
     reason = "its backup was never committed"
@@ -293,8 +346,8 @@ def _prune_plan() -> RepositoryPlan:
 def prune_dry_run() -> Rendering:
     planned = _prune_plan()
     return (
-        prune_rendering.document(URL, planned, None, {}, REQUESTS),
-        prune_rendering.text(planned, None, ("laptop/data",), REQUESTS),
+        prune_rendering.document(URL, planned, None, {}, REQUESTS, Priced(PRICES)),
+        prune_rendering.text(planned, None, ("laptop/data",), REQUESTS, Priced(PRICES)),
     )
 
 
@@ -317,8 +370,8 @@ def prune() -> Rendering:
         timedelta(seconds=3),
     )
     return (
-        prune_rendering.document(URL, planned, done, {}, REQUESTS),
-        prune_rendering.text(planned, done, (), REQUESTS),
+        prune_rendering.document(URL, planned, done, {}, REQUESTS, Priced(PRICES)),
+        prune_rendering.text(planned, done, (), REQUESTS, Priced(PRICES)),
     )
 
 
@@ -408,6 +461,9 @@ ALL: dict[str, Callable[[], Rendering]] = {
     "doctor": doctor,
     "cost": cost,
     "list": list_,
+    "list-source": list_source,
+    "hold-add": hold_add,
+    "hold-list": hold_list,
     "show": show,
     "status": status,
     "restore": restore,

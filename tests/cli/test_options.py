@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 REQUIRED = {
     "copy": ["data", "--to", "s3://other"],
+    "hold": ["list"],
     "show": ["data"],
     "restore": ["data", "--target", "/nowhere"],
     "thaw": ["data", "plan"],

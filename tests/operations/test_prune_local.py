@@ -14,7 +14,7 @@ import pytest
 from btrfs_to_s3.btrfs.local import LocalBtrfs
 from btrfs_to_s3.model.backup import Head, HeadEntry, StreamIdentity
 from btrfs_to_s3.model.identity import BackupId, Kind, SourceId
-from btrfs_to_s3.model.policy import KeepPolicy
+from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy
 from btrfs_to_s3.model.subvolume import SendOptions
 from btrfs_to_s3.operations.prune_local import (
     LocalWishes,
@@ -244,8 +244,8 @@ def test_the_backup_that_the_next_increment_builds_on_is_known(
     older, newest = snapshots.take(), snapshots.take()
     head = snapshots.head(older, newest)
     first, second = (entry.backup_id for entry in head.backups)
-    assert list(needed_parents(repository.services, volume, head)) == [second]
+    assert list(needed_parents(repository.services, volume, head, ChainPolicy())) == [second]
     volume.delete(newest)
-    assert list(needed_parents(repository.services, volume, head)) == [first]
+    assert list(needed_parents(repository.services, volume, head, ChainPolicy())) == [first]
     volume.delete(older)
-    assert needed_parents(repository.services, volume, head) == {}
+    assert needed_parents(repository.services, volume, head, ChainPolicy()) == {}

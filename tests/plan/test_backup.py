@@ -10,7 +10,7 @@ import pytest
 from btrfs_to_s3.model.identity import Kind
 from btrfs_to_s3.model.policy import ChainPolicy
 from btrfs_to_s3.model.subvolume import TOP_LEVEL_ID
-from btrfs_to_s3.plan.backup import Decision, estimate_bytes, plan_anew
+from btrfs_to_s3.plan.backup import Decision, estimate_bytes, estimate_stored_bytes, plan_anew
 from btrfs_to_s3.plan.facts import BackupFacts, BackupWishes
 from btrfs_to_s3.plan.growth import chain_age
 from tests.plan.build import (
@@ -242,6 +242,17 @@ def test_estimates_come_from_what_was_sent_before() -> None:
     assert estimate_bytes(stored, Kind.INCREMENTAL) == 30
     assert estimate_bytes(None, Kind.FULL) is None
     assert estimate_bytes(head(full), Kind.INCREMENTAL) is None
+
+
+def test_the_stored_size_is_estimated_in_the_same_way() -> None:
+    full = entry(1, raw=9000, stored=3000)
+    steps = [entry(number, full, stored=10 * number) for number in range(2, 9)]
+    stored = head(full, *steps)
+    assert estimate_stored_bytes(stored, Kind.FULL) == 3000
+    assert estimate_stored_bytes(stored, Kind.INCREMENTAL) == 60
+    made = plan(stored, snapshot_of(steps[-1]))
+    assert made.estimate_stored_bytes == 60
+    assert estimate_stored_bytes(None, Kind.FULL) is None
 
 
 def test_a_plan_names_the_backup_whose_chain_it_relies_on() -> None:

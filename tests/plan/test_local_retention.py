@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from btrfs_to_s3.model.identity import SourceId
-from btrfs_to_s3.model.policy import KeepPolicy
+from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
+from btrfs_to_s3.plan.facts import BackupWishes
 from btrfs_to_s3.plan.local_retention import LocalFacts, LocalPrunePlan, plan_local_prune
 from btrfs_to_s3.plan.parents import valid_parents
 from tests.plan.build import (
@@ -17,6 +19,7 @@ from tests.plan.build import (
     T0,
     chain,
     days,
+    entry,
     head,
     received_copy,
     snapshot_of,
@@ -24,10 +27,10 @@ from tests.plan.build import (
     subvolume,
     uid,
 )
-from tests.plan.strategies import heads, policies, presents, quickly
+from tests.plan.planning import plan as plan_of
+from tests.plan.strategies import heads, policies, presents, quickly, times
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from uuid import UUID
 
     from btrfs_to_s3.model.backup import Head
@@ -129,3 +132,33 @@ def test_every_repository_can_go_on_incrementally_as_before(
     left = [snapshot for snapshot in local if snapshot not in result.removals]
     for stored in (first, second):
         assert valid_parents(stored, left, {})[:1] == valid_parents(stored, local, {})[:1]
+
+
+@quickly
+@given(heads(min_size=1), policies, times, st.data())
+def test_a_tree_grows_on_the_same_base_after_local_snapshots_were_pruned(
+    stored: Head, policy: KeepPolicy, now: datetime, data: st.DataObject
+) -> None:
+    local = [snapshot_of(item) for item in stored.backups if data.draw(st.booleans())]
+    chain = ChainPolicy(strategy=Strategy.TREE)
+    facts = LocalFacts(source(), tuple(local), (stored,), {}, {}, chain)
+    gone = plan_local_prune(facts, policy, now).removals
+    left = [snapshot for snapshot in local if snapshot not in gone]
+    wishes = BackupWishes(chain=chain)
+    before = plan_of(stored, *local, wishes=wishes, now=now)
+    assert plan_of(stored, *left, wishes=wishes, now=now).parent == before.parent
+
+
+def test_a_tree_keeps_the_bases_of_day_month_and_year() -> None:
+    full = entry(1, time=datetime(2027, 1, 1, tzinfo=UTC))
+    month = entry(2, full, time=datetime(2027, 2, 1, tzinfo=UTC))
+    past = entry(3, month, time=datetime(2027, 2, 2, tzinfo=UTC))
+    day = entry(4, month, time=datetime(2027, 2, 3, tzinfo=UTC))
+    last = entry(5, day, time=datetime(2027, 2, 3, 9, tzinfo=UTC))
+    stored = head(full, month, past, day, last)
+    tree = ChainPolicy(strategy=Strategy.TREE)
+    local = tuple(map(snapshot_of, stored.backups))
+    facts = LocalFacts(source(), local, (stored,), {}, {}, tree)
+    result = plan_local_prune(facts, LAST, datetime(2027, 2, 3, 12, tzinfo=UTC))
+    assert removed(result) == [3]
+    assert result.lines[0].reasons == ("an increment to come of data-1f2e3d4c builds on it",)

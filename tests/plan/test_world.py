@@ -15,19 +15,25 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy
+from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
 from btrfs_to_s3.plan.backup import BackupPlan, Decision, plan_backup
 from btrfs_to_s3.plan.chain import chain_of, live_chains
+from btrfs_to_s3.plan.early import Minimum
 from btrfs_to_s3.plan.facts import BackupFacts, BackupWishes, OpenJournal
+from btrfs_to_s3.plan.growth import coming_bases
+from btrfs_to_s3.plan.holds import with_held
+from btrfs_to_s3.plan.keep import Dated, kept_by_rules
 from btrfs_to_s3.plan.local_retention import LocalFacts, plan_local_prune
 from btrfs_to_s3.plan.parents import valid_parents
 from btrfs_to_s3.plan.rebuild import rebuild_head
 from btrfs_to_s3.plan.refusal import Refusal
 from btrfs_to_s3.plan.restore import Action, RestoreTarget, plan_restore
-from btrfs_to_s3.plan.retention import plan_prune
+from btrfs_to_s3.plan.retention import PrunePlan, plan_prune
 from btrfs_to_s3.plan.source import KnownSource, NewSource, SourceQuery, match_source
+from btrfs_to_s3.plan.tree import MAX_LINKS
 from tests.plan.build import SOURCE_ID, T0, entry, head, manifest, record, source, subvolume
-from tests.plan.strategies import policies, times
+from tests.plan.prices import PRICES
+from tests.plan.strategies import classes, policies, times
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -35,6 +41,8 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.backup import Head, HeadEntry, Manifest
     from btrfs_to_s3.model.identity import BackupId
     from btrfs_to_s3.model.subvolume import Subvolume
+
+TREE = ChainPolicy(strategy=Strategy.TREE)
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,10 @@ class World(RuleBasedStateMachine):
         self.journal: OpenJournal | None = None
         self.sequence = 0
         self.sent = 0  # the content that an interrupted upload began with
+        self.held: set[BackupId] = set()
+        self.going: dict[BackupId, HeadEntry] = {}  # removed from the head, not yet deleted
+        self.lost: set[BackupId] = set()  # the same, and no journal tells of it any more
+        self.data_class = "STANDARD"
 
     def number(self) -> int:
         self.numbers += 1
@@ -115,10 +127,16 @@ class World(RuleBasedStateMachine):
     def someone_rolls_back(self, data: st.DataObject) -> None:
         self.make_source(data.draw(st.sampled_from(list(self.local.values()))))
 
+    @rule(name=st.sampled_from(classes))
+    def someone_chooses_a_storage_class(self, name: str) -> None:
+        self.data_class = name
+
     @rule()
     def the_local_state_is_lost(self) -> None:
         self.received = {}
         self.journal = None
+        self.lost |= self.going.keys()
+        self.going = {}
 
     @precondition(lambda self: self.head is not None)
     @rule(to=times)
@@ -134,6 +152,7 @@ class World(RuleBasedStateMachine):
         assert rebuilt.left_out == ()
         self.head = rebuilt.head
         self.sequence = rebuilt.head.sequence
+        self.going, self.lost = {}, set()
 
     # --- what the plans say ------------------------------------------------------------------
 
@@ -164,6 +183,7 @@ class World(RuleBasedStateMachine):
         restart=st.booleans(),
         max_chain=st.integers(1, 6),
         full_every=st.none() | st.integers(1, 30).map(lambda count: timedelta(days=count)),
+        strategy=st.sampled_from(Strategy),
     )
     def back_up_by(
         self,
@@ -172,8 +192,9 @@ class World(RuleBasedStateMachine):
         restart: bool,
         max_chain: int,
         full_every: timedelta | None,
+        strategy: Strategy,
     ) -> None:
-        policy = ChainPolicy(full_every, max_chain)
+        policy = ChainPolicy(full_every, max_chain, strategy)
         self.run(BackupWishes(full=full, force=force, restart=restart, chain=policy))
 
     def run(self, wishes: BackupWishes, *, interrupted: bool = False) -> None:
@@ -193,34 +214,105 @@ class World(RuleBasedStateMachine):
         self.send(result, wishes.chain, interrupted=interrupted)
 
     @precondition(lambda self: self.head is not None)
-    @rule(policy=policies)
-    def prune(self, policy: KeepPolicy) -> None:
+    @rule(data=st.data())
+    def someone_holds_a_backup(self, data: st.DataObject) -> None:
+        self.held.add(data.draw(st.sampled_from(self.live().backups)).backup_id)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def someone_releases_a_backup(self, data: st.DataObject) -> None:
+        self.held.remove(data.draw(st.sampled_from(sorted(self.held))))
+
+    @precondition(lambda self: self.head is not None)
+    @rule(
+        policy=policies,
+        pay=st.booleans(),
+        chain=st.sampled_from([ChainPolicy(), TREE]),
+        data=st.data(),
+        dies_after=st.none() | st.integers(0, 4),
+        held_meanwhile=st.booleans(),
+    )
+    def prune(
+        self,
+        policy: KeepPolicy,
+        pay: bool,
+        chain: ChainPolicy,
+        data: st.DataObject,
+        dies_after: int | None,
+        held_meanwhile: bool,
+    ) -> None:
+        """A prune that may stop anywhere, and beside which someone may hold a backup."""
         before = self.live()
-        pinned = {self.journal.parent: "journal"} if self.journal and self.journal.parent else {}
-        result = plan_prune(before, policy, self.clock, pinned)
+        pinned = {each.backup_id: "to come" for each in self.coming_bases(chain)}
+        if self.journal and self.journal.parent:
+            pinned[self.journal.parent] = "journal"
+        pinned |= dict.fromkeys(self.held, "held")
+        result = plan_prune(before, policy, self.clock, pinned, Minimum(PRICES, pay))
+        self.check_what_is_kept(result, policy)
+        bases = self.coming_bases(chain)
         self.head = replace(before, backups=result.remaining)
         assert self.head.newest == before.newest
-        for item in result.removals:
-            del self.stored[item.backup_id]
+        assert self.coming_bases(chain) == bases
+        self.going |= {item.backup_id: item for item in result.removals}
+        if result.removals and held_meanwhile:
+            # Whoever held it read the head just before the commit.
+            self.held.add(data.draw(st.sampled_from(result.removals)).backup_id)
+        if dies_after == 0:
+            return
+        self.put_back_what_is_held()
+        for number, backup_id in enumerate(tuple(self.going), start=1):
+            if number == dies_after:
+                return
+            del self.stored[backup_id], self.going[backup_id]
 
-    @rule(policy=policies)
-    def prune_snapshots(self, policy: KeepPolicy) -> None:
+    def put_back_what_is_held(self) -> None:
+        """The second look: from here on nothing that is held is on its way out."""
+        self.head = with_held(self.live(), self.held, self.going) or self.live()
+        live = {item.backup_id for item in self.head.backups}
+        self.going = {each: item for each, item in self.going.items() if each not in live}
+        assert self.held - self.lost <= live
+
+    def check_what_is_kept(self, result: PrunePlan, policy: KeepPolicy) -> None:
+        """Nothing goes that a rule or a hold keeps, and what stays says which rules keep it."""
+        entries = self.live().backups
+        dated = [Dated(item.backup_id, item.snapshot_time, item.sequence) for item in entries]
+        wanted = kept_by_rules(dated, policy, self.clock)
+        for line in result.lines:
+            name = line.entry.backup_id
+            assert line.keep or (name not in wanted and name not in self.held)
+            assert set(wanted.get(name, ())) <= set(line.reasons)
+            assert name not in self.held or "held" in line.reasons
+
+    @rule(writes=st.booleans(), interrupted=st.booleans())
+    def back_up_into_the_tree(self, writes: bool, interrupted: bool) -> None:
+        if writes or interrupted:
+            self.write()
+        self.run(BackupWishes(chain=TREE), interrupted=interrupted)
+
+    @rule(policy=policies, chain=st.sampled_from([ChainPolicy(), TREE]))
+    def prune_snapshots(self, policy: KeepPolicy, chain: ChainPolicy) -> None:
         heads = (self.head,) if self.head else ()
         protected = {self.journal.snapshot_uuid: "journal"} if self.journal else {}
         local = tuple(self.local.values())
-        facts = LocalFacts(self.source, local, heads, self.received, protected)
+        before = self.coming_bases(chain)
+        facts = LocalFacts(self.source, local, heads, self.received, protected, chain)
         for snapshot in plan_local_prune(facts, policy, self.clock).removals:
             del self.local[snapshot.uuid]
-        if self.head:
-            left = tuple(self.local.values())
-            before = valid_parents(self.head, local, self.received)
-            assert valid_parents(self.head, left, self.received)[:1] == before[:1]
+        assert self.coming_bases(chain) == before
+
+    def coming_bases(self, chain: ChainPolicy) -> tuple[HeadEntry, ...]:
+        if self.head is None:
+            return ()
+        parents = valid_parents(self.head, tuple(self.local.values()), self.received)
+        usable = {parent.entry.backup_id for parent in parents}
+        return coming_bases(self.head, chain, self.clock, usable)
 
     @precondition(lambda self: self.head is not None and self.head.backups)
     @rule(data=st.data(), transid=st.integers(1, 10**6))
     def the_machine_burns_down(self, data: st.DataObject, transid: int) -> None:
         """Everything local is gone; some backup is restored and worked on."""
-        self.local, self.received, self.journal = {}, {}, None
+        self.the_local_state_is_lost()
+        self.local = {}
         self.transid = transid
         wanted = data.draw(st.sampled_from(self.live().backups))
         self.make_source(self.restore(wanted))
@@ -289,6 +381,8 @@ class World(RuleBasedStateMachine):
         if parent is not None and plan.decision is Decision.INCREMENTAL:
             links = chain_of(self.live(), parent.entry.backup_id)
             assert len(links) < policy.max_chain
+            if policy.strategy is Strategy.TREE:
+                assert len(links) < MAX_LINKS
             age = sent.otime - links[0].snapshot_time
             assert policy.full_every is None or age < policy.full_every
         made = entry(
@@ -298,6 +392,7 @@ class World(RuleBasedStateMachine):
             uuid=sent.uuid,
             ctransid=sent.ctransid,
         )
+        made = replace(made, data_class=self.data_class)
         assert made.stream.uuid not in {item.stream.uuid for item in self.entries()}
         if interrupted:
             self.sent = self.content[sent.uuid]
@@ -382,7 +477,10 @@ class World(RuleBasedStateMachine):
             stored = self.stored[item.backup_id]
             assert stored.base == content[item.parent]
             content[item.backup_id] = stored.content
-        assert set(self.stored) == {item.backup_id for item in self.head.backups}
+        live = {item.backup_id for item in self.head.backups}
+        assert set(self.stored) == live | self.going.keys() | self.lost
+        assert live.isdisjoint(self.going)
+        assert self.held <= set(self.stored)
 
     @invariant()
     def a_source_once_stored_has_a_restore_point(self) -> None:

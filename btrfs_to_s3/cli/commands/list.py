@@ -12,12 +12,16 @@ from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.repositories import each
+from btrfs_to_s3.operations.holds import held_backups
 from btrfs_to_s3.operations.listing import list_backups
 from btrfs_to_s3.operations.prepare import prepare_to_read
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.config.effective import Config
+    from btrfs_to_s3.model.identity import BackupId
     from btrfs_to_s3.operations.listing import Listing
 
 
@@ -28,8 +32,8 @@ if TYPE_CHECKING:
 def list_(session: Session, *, source: str | None) -> Result:
     """List backups: all of them, or those of SOURCE.
 
-    SOURCE is a label, HOST/LABEL or a source id. Without --repository, of every repository that
-    the file's sources name. Needs neither root nor Btrfs.
+    SOURCE is a label, HOST/LABEL or a source id; with it, held backups are marked. Without
+    --repository, of every repository that the file's sources name. Needs neither root nor Btrfs.
     """
     places = session.config().places()
     named = source is not None
@@ -44,15 +48,20 @@ def _list(session: Session, config: Config, source: str | None) -> Result:
     with session.application(config) as app:
         prepare_to_read(app.services())
         listing = list_backups(app.services(), source)
+        held = None
+        if source is not None:
+            held = held_backups(app.services(), listing.heads[0].source_id).keys()
         damaged = [(str(one.source_id), Failure.of(one.error)) for one in listing.unreadable]
         failure = damaged[0][1] if damaged else None
         return Result(
-            partial(_document, app.store.url, listing, failure),
-            partial(text.of_listing, listing),
+            partial(_document, app.store.url, listing, held, failure),
+            partial(text.of_listing, listing, held),
             failure,
             damaged,
         )
 
 
-def _document(url: str, listing: Listing, failure: Failure | None) -> documents.Document:
-    return documents.with_failure(documents.of_listing(url, listing), failure)
+def _document(
+    url: str, listing: Listing, held: Collection[BackupId] | None, failure: Failure | None
+) -> documents.Document:
+    return documents.with_failure(documents.of_listing(url, listing, held), failure)

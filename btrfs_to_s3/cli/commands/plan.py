@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli import documents, prune_rendering, text
+from btrfs_to_s3.cli import documents, plan_cost_rendering, prune_rendering, text
 from btrfs_to_s3.cli.commands.backup import failures_of, look, named_paths
 from btrfs_to_s3.cli.commands.prune import errors_of, wishes_for, wishes_of
 from btrfs_to_s3.cli.exit_codes import of_sources
@@ -17,6 +17,7 @@ from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.repositories import each
 from btrfs_to_s3.config.settings import KEEP, ORPHAN_AGE, PRICES
 from btrfs_to_s3.config.sources import select_by_repository
+from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.operations import prune as pruning
 from btrfs_to_s3.operations.prepare import prepare_to_look
 from btrfs_to_s3.operations.run import BackupOptions
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 @takes(*REPOSITORY, *WRITING, *CHAINS, KEEP, ORPHAN_AGE, PRICES)
 @click.pass_obj
 def plan(session: Session, *, paths: tuple[str, ...]) -> Result:
-    """Say what backup and prune would do now, and why.
+    """Say what backup and prune would do now, why, and what it would cost.
 
     Nothing is written, here or in the repository, and nothing but heads is read: objects of no
     backup, and a stored chain that lost some, are found by prune --dry-run and backup --dry-run.
@@ -74,14 +75,21 @@ def _plan(
         # A head that cannot be read is told once, as the failure of its source.
         others = {name: one for name, one in pruned.items() if not failures}
         failure = of_sources({**failures, **others}, len(sources))
+        forms = {each.label: plan_cost_rendering.form_of(config, each) for each in sources}
+        priced = prune_rendering.Priced(app.prices, app.price_doubts)
+        cost = plan_cost_rendering.reckon(app.prices, forms, outcomes, prunes, utc_now())
         document = documents.of_outcomes(
             app.store.url, outcomes, failures, (), None, dry_run=True
-        ) | {"prune": prune_rendering.decided(prunes, None, pruned)}
+        ) | {
+            "prune": prune_rendering.decided(prunes, None, pruned),
+            "cost": plan_cost_rendering.document(cost, app.prices, app.price_doubts),
+        }
         return Result(
             documents.with_failure(document, failure),
             [
                 *text.of_outcomes(outcomes, (), None, dry_run=True),
-                *prune_rendering.plan_text(prunes),
+                *prune_rendering.plan_text(prunes, priced),
+                *plan_cost_rendering.text(cost, app.prices, app.price_doubts),
             ],
             failure,
             [*failures.items(), *others.items()],
