@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -83,5 +82,10 @@ def _newest_of_each(
     """The newest item of each of the ``count`` most recent periods that contain one."""
     firsts: dict[Hashable, Dated[Name]] = {}
     for item in newest_first:
-        firsts.setdefault(period.of(item.time.astimezone(UTC)), item)
-    return islice(firsts.values(), count)
+        key = period.of(item.time.astimezone(UTC))
+        if key in firsts:
+            continue
+        if len(firsts) >= count:
+            break
+        firsts[key] = item
+    return firsts.values()
