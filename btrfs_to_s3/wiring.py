@@ -20,7 +20,6 @@ from btrfs_to_s3.operations.repository import Host, RepositoryAccess
 from btrfs_to_s3.operations.run import SourceJob
 from btrfs_to_s3.operations.services import Services
 from btrfs_to_s3.operations.upload import UploadSettings
-from btrfs_to_s3.plan.restore_cost import Line
 from btrfs_to_s3.s3 import Limits, S3Settings, S3Store
 from btrfs_to_s3.s3 import capabilities as s3_capabilities
 from btrfs_to_s3.s3.gate import GateSettings
@@ -108,14 +107,6 @@ class Application:
     def price_doubts(self) -> tuple[str, ...]:
         """Why that list may not be what this repository's service asks."""
         return self.prices.doubts(self.store.region, self.config.endpoint_url)
-
-    @property
-    def line(self) -> Line:
-        """How a download from this repository is made, for estimates."""
-        part_size_bytes, limit = self.config.part_size_bytes, self.config.bandwidth_bytes_per_s
-        if limit is None:
-            return Line(part_size_bytes=part_size_bytes)
-        return Line(limit, part_size_bytes)
 
     def lock(self) -> RunLock:
         """The lock of runs that write to the repository; ``LockedError`` on entering."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,17 @@ from btrfs_to_s3.cli import (
     documents,
     plan_cost_rendering,
     prune_rendering,
+    simulation,
     text,
     verify_rendering,
 )
 from btrfs_to_s3.cli.exit_codes import Failure, of_sources
+from btrfs_to_s3.cli.simulation import SimulatedSource
 from btrfs_to_s3.errors import IntegrityError, SourceError
 from btrfs_to_s3.model.backup import Head
 from btrfs_to_s3.model.identity import Kind, SourceId
 from btrfs_to_s3.model.objects import DeleteFailure, ListedObject, UnfinishedUpload
-from btrfs_to_s3.model.policy import KeepPolicy
+from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
 from btrfs_to_s3.operations.backup import BackupResult
 from btrfs_to_s3.operations.compare import TreeComparison
 from btrfs_to_s3.operations.listing import Listing, ShownBackup, Unreadable
@@ -41,9 +44,11 @@ from btrfs_to_s3.plan.cost_report import CostReport, source_cost
 from btrfs_to_s3.plan.orphans import LostUpload, Orphan, OrphanPlan
 from btrfs_to_s3.plan.parents import Parent
 from btrfs_to_s3.plan.plan_cost import Form
+from btrfs_to_s3.plan.rates import Rates
 from btrfs_to_s3.plan.restore import Action, Link, RestorePlan
 from btrfs_to_s3.plan.restore_cost import Line
 from btrfs_to_s3.plan.retention import plan_prune
+from btrfs_to_s3.plan.simulate import Scenario, simulate
 from btrfs_to_s3.plan.status import freshness
 from tests.plan.build import SOURCE_ID, T0, chain, days, head, manifest, snapshot_of
 from tests.plan.prices import PRICES
@@ -345,10 +350,25 @@ def cost() -> Rendering:
     )
 
 
+def plan_simulate() -> Rendering:
+    rates = Rates(1000 * 1024 * MIB, 5 * 1024 * MIB, Decimal("0.5"), days(1))
+    form = Form("DEEP_ARCHIVE", chunk_size_bytes=256 * MIB, part_size_bytes=16 * MIB)
+    keep = KeepPolicy(last=7, monthly=12)
+    scenario = Scenario(rates, ChainPolicy(), keep, form, T0, 365)
+    strategies = tuple(simulate(PRICES, scenario, each, Line()) for each in Strategy)
+    source = SimulatedSource("data", "DEEP_ARCHIVE", rates, Strategy.TREE, strategies)
+    doubts = PRICES.doubts("there", None)
+    return (
+        simulation.document((source,), days(365), Line(), PRICES, doubts),
+        simulation.text((source,), days(365), Line(), PRICES, doubts),
+    )
+
+
 ALL: dict[str, Callable[[], Rendering]] = {
     "backup": backup,
     "backup-dry-run": dry_run,
     "plan": plan,
+    "plan-simulate": plan_simulate,
     "cost": cost,
     "list": list_,
     "show": show,

@@ -13,6 +13,7 @@ from btrfs_to_s3.cli.commands.prune import errors_of, wishes_for, wishes_of
 from btrfs_to_s3.cli.exit_codes import of_sources
 from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, WRITING, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.simulation_run import SimulationOptions, simulate_policies
 from btrfs_to_s3.config.settings import KEEP, ORPHAN_AGE, PRICES
 from btrfs_to_s3.config.sources import select_sources
 from btrfs_to_s3.host.clock import utc_now
@@ -32,18 +33,55 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option(
+    "--simulate",
+    metavar="SPAN",
+    help="Instead, replay the policy over this time, for example 2y. [default: plan]",
+)
+@click.option(
+    "--full-size",
+    metavar="SIZE",
+    help="With --simulate: the size of a full backup. [default: as measured]",
+)
+@click.option(
+    "--daily-change",
+    metavar="SIZE",
+    help="With --simulate: how much changes in a day. [default: as measured]",
+)
+@click.option(
+    "--runs-per-day",
+    metavar="N",
+    type=click.IntRange(1, 1440),
+    help="With --simulate: how often a backup is made. [default: as measured, else once]",
+)
 @takes(*REPOSITORY, *WRITING, *CHAINS, KEEP, ORPHAN_AGE, PRICES)
 @click.pass_obj
-def plan(session: Session, *, paths: tuple[str, ...]) -> Result:
+def plan(
+    session: Session,
+    *,
+    paths: tuple[str, ...],
+    simulate: str | None,
+    full_size: str | None,
+    daily_change: str | None,
+    runs_per_day: int | None,
+) -> Result:
     """Say what backup and prune would do now, why, and what it would cost.
 
     Nothing is written, here or in the repository. Without PATH, all sources of the configuration
     file are looked at, and objects of no backup too. Ends as backup would: with 3 when a source
     would be refused.
+
+    With --simulate, say what each strategy would store, cost and ask of a restore over time.
+    Sizes that are given are of what is stored; with both, nothing is read from the repository.
     """
+    given = SimulationOptions(simulate, full_size, daily_change, runs_per_day)
+    span = given.span
     config = session.config()
-    config.required_repository()
+    if span is None or not given.need_no_repository:
+        config.required_repository()
     sources = select_sources(config, paths, Path.cwd())
+    if span is not None:
+        return simulate_policies(session, config, sources, given, span)
     with session.application(config, looking=True) as app:
         exists = prepare_to_look(app.services())
         options = BackupOptions()
