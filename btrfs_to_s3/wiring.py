@@ -15,11 +15,15 @@ from btrfs_to_s3.host.identity import host_id, host_name
 from btrfs_to_s3.host.lock import RunLock
 from btrfs_to_s3.host.memory import affordable_concurrency, available_memory_bytes
 from btrfs_to_s3.host.state import LocalStateDirectory, repository_key, state_root
+from btrfs_to_s3.model.policy import FullBackups
 from btrfs_to_s3.operations.backup import BackupJob
 from btrfs_to_s3.operations.repository import Host, RepositoryAccess
 from btrfs_to_s3.operations.run import SourceJob
 from btrfs_to_s3.operations.services import Services
 from btrfs_to_s3.operations.upload import UploadSettings
+from btrfs_to_s3.plan.compaction import Economy
+from btrfs_to_s3.plan.plan_cost import Form
+from btrfs_to_s3.plan.restore_cost import Line
 from btrfs_to_s3.s3 import Limits, S3Settings, S3Store
 from btrfs_to_s3.s3 import capabilities as s3_capabilities
 from btrfs_to_s3.s3.gate import GateSettings
@@ -149,7 +153,20 @@ class Application:
             policy.chain,
             self.services(policy),
             policy.keep_local,
+            self.economy(policy) if policy.chain.full is FullBackups.AUTO else None,
         )
+
+    def economy(self, policy: SourcePolicy) -> Economy:
+        """What the planner reckons with for a source; ``ConfigError`` for a bad price list."""
+        config = self.config
+        form = Form(
+            policy.storage_class,
+            policy.chunk_size_bytes,
+            config.part_size_bytes,
+            config.metadata_class,
+        )
+        line = Line.limited(config.bandwidth_bytes_per_s, config.part_size_bytes)
+        return Economy(self.prices, policy.keep, form, line)
 
     def _affordable_concurrency(self) -> int:
         affordable = affordable_concurrency(

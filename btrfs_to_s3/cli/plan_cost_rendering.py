@@ -45,10 +45,7 @@ def form_of(config: Config, source: SourceConfig) -> Form:
 
 def line_of(config: Config) -> Line:
     """How a download from the repository is made, for estimates."""
-    part_size_bytes, limit = config.part_size_bytes, config.bandwidth_bytes_per_s
-    if limit is None:
-        return Line(part_size_bytes=part_size_bytes)
-    return Line(limit, part_size_bytes)
+    return Line.limited(config.bandwidth_bytes_per_s, config.part_size_bytes)
 
 
 def reckon(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.operations.observe import Observed
     from btrfs_to_s3.operations.services import Services
     from btrfs_to_s3.plan.backup import BackupPlan
+    from btrfs_to_s3.plan.compaction import Economy
     from btrfs_to_s3.ports import Volume
 
 _log = logging.getLogger(__name__)
@@ -47,12 +48,16 @@ class BackupOptions:
 
 @dataclass(frozen=True, slots=True)
 class SourceJob:
-    """One source: what to do with it, under which policies, with which services."""
+    """One source: what to do with it, under which policies, with which services.
+
+    ``economy`` is for sources whose full backups the planner may ask for.
+    """
 
     backup: BackupJob
     chain: ChainPolicy
     services: Services
     keep_local: KeepPolicy = field(default_factory=KeepPolicy)
+    economy: Economy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +178,9 @@ def _decide(job: SourceJob, options: BackupOptions, volume: Volume, seen: Observ
     """The plan, decided anew where it would rely on a stored chain that lost something."""
     services, head = job.services, seen.facts.head
     given = None if options.snapshot is None else volume.subvolume_at(options.snapshot)
-    wishes = BackupWishes(options.full, options.force, options.restart, given, job.chain)
+    wishes = BackupWishes(
+        options.full, options.force, options.restart, given, job.chain, economy=job.economy
+    )
     plan = plan_backup(seen.facts, wishes, services.clock())
     if head is None or plan.relies_on is None:
         return plan

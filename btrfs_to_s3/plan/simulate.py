@@ -128,8 +128,8 @@ def simulate(prices: PriceList, scenario: Scenario, strategy: Strategy, line: Li
         longest_chain=world.longest,
         worst=None if worst is None else worst.newest.time,
         worst_links=0 if worst is None else worst.links,
-        worst_bytes=0 if worst is None else worst.stored.size_bytes,
-        restores=() if worst is None else estimates_of(prices, (worst.stored,), line),
+        worst_bytes=0 if worst is None else worst.size_bytes,
+        restores=() if worst is None else estimates_of(prices, worst.stored, line),
     )
 
 
@@ -151,13 +151,23 @@ class _Chain:
     newest: BackupId
     links: int
     begun: datetime
-    stored: Stored
+    stored: tuple[Stored, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """All that restoring the backup takes."""
+        return sum(each.size_bytes for each in self.stored)
 
 
 class Replay:
-    """The repository of a scenario as it changes; ``live`` are its backups, oldest first."""
+    """A source's backups as they change; ``live`` are those there are, oldest first.
 
-    def __init__(self, prices: PriceList, scenario: Scenario, strategy: Strategy) -> None:
+    It begins with those of ``head``, where one is given, whose chains must be complete.
+    """
+
+    def __init__(
+        self, prices: PriceList, scenario: Scenario, strategy: Strategy, head: Head | None = None
+    ) -> None:
         self.live: dict[BackupId, HeadEntry] = {}
         self.made = self.full = self.longest = 0
         self.stored_bytes = self.peak_bytes = 0
@@ -167,28 +177,42 @@ class Replay:
         self._scenario = scenario
         self._tree = strategy is Strategy.TREE
         self._policy = scenario.chain
-        self._objects = self._billed_bytes = 0
+        self._billed: dict[str, Stored] = {}
         self._chains: dict[BackupId, _Chain] = {}
         self._newest: HeadEntry | None = None
         self._bases: dict[Level, HeadEntry] = {}
         self._put_costs: dict[Stored, PutCost] = {}
+        self._sequence = 0
+        if head is not None:
+            self._begin(head)
 
     @property
     def storage(self) -> StorageCost:
         """What is live now, for a month."""
-        billed = Stored(self._scenario.form.data_class, self._objects, self._billed_bytes)
-        return storage_cost(self._prices, billed)
+        return storage_cost(self._prices, *self._billed.values())
 
-    def back_up(self, taken: datetime) -> None:
-        """One backup, on the parent that the strategy wants."""
-        parent, level = self._parent(taken)
+    @property
+    def newest(self) -> tuple[Stored, ...]:
+        """What restoring the newest backup takes."""
+        return () if self._newest is None else self._chains[self._newest.backup_id].stored
+
+    @property
+    def newest_links(self) -> int:
+        """How many backups that is."""
+        return 0 if self._newest is None else self._chains[self._newest.backup_id].links
+
+    def back_up(self, taken: datetime, *, full: bool = False) -> None:
+        """One backup, on the parent that the strategy wants unless it is to be full."""
+        parent, level = (None, Level.YEAR) if full else self._parent(taken)
         rates = self._scenario.rates
         raw = rates.raw_bytes(None if parent is None else taken - parent.snapshot_time)
         stored = self._scenario.form.stored(raw, rates.stored_bytes(raw))
         self.made += 1
         self.full += parent is None
-        entry = _entry(self.made, parent, taken, raw, stored)
+        self._sequence += 1
+        entry = _entry(self._sequence, parent, taken, raw, stored)
         self._add(entry, parent, stored)
+        self._pay(stored)
         self._newest, self._bases[level] = entry, entry
 
     def prune(self, now: datetime) -> None:
@@ -239,29 +263,51 @@ class Replay:
         self.live[entry.backup_id] = entry
         self._count(stored, 1)
         self.peak_bytes = max(self.peak_bytes, self.stored_bytes)
-        if stored not in self._put_costs:
-            requests = self._scenario.form.puts(stored)
-            self._put_costs[stored] = put_cost(self._prices, *requests)
-        self.puts += self._put_costs[stored]
-        chain = _Chain(entry.backup_id, 1, entry.snapshot_time, stored)
+        chain = _Chain(entry.backup_id, 1, entry.snapshot_time, (stored,))
         if parent is not None:
             chain = _longer(self._chains[parent.backup_id], chain)
         self._chains[entry.backup_id] = chain
         self.longest = max(self.longest, chain.links)
-        if self.worst is None or chain.stored.size_bytes > self.worst.stored.size_bytes:
+        if self.worst is None or chain.size_bytes > self.worst.size_bytes:
             self.worst = chain
+
+    def _pay(self, stored: Stored) -> None:
+        if stored not in self._put_costs:
+            requests = self._scenario.form.puts(stored)
+            self._put_costs[stored] = put_cost(self._prices, *requests)
+        self.puts += self._put_costs[stored]
 
     def _count(self, stored: Stored, times: int) -> None:
         self.stored_bytes += times * stored.size_bytes
-        self._objects += times * stored.object_count
-        self._billed_bytes += times * billed_bytes_of(stored)
+        before = self._billed.get(stored.class_name, Stored(stored.class_name, 0, 0))
+        self._billed[stored.class_name] = Stored(
+            stored.class_name,
+            before.object_count + times * stored.object_count,
+            before.size_bytes + times * billed_bytes_of(stored),
+        )
+
+    def _begin(self, head: Head) -> None:
+        """Take over what is live already; it was paid for before."""
+        for entry in sorted(head.backups, key=lambda entry: entry.sequence):
+            parent = None if entry.parent is None else self.live[entry.parent]
+            self._add(entry, parent, stored_of(entry))
+            self._newest, self._sequence = entry, entry.sequence
+        self.worst, self.longest = None, 0
+        for place in places(head, self._scenario.start) if self._tree else ():
+            # A place is on the newest of the period around it.
+            self._bases.setdefault(Level(place.level - 1), place.bases[0])
 
 
 def _longer(chain: _Chain, link: _Chain) -> _Chain:
-    objects = chain.stored.object_count + link.stored.object_count
-    size = chain.stored.size_bytes + link.stored.size_bytes
-    together = Stored(link.stored.class_name, objects, size)
-    return _Chain(link.newest, chain.links + 1, chain.begun, together)
+    (added,) = link.stored
+    same = [each for each in chain.stored if each.class_name == added.class_name]
+    others = [each for each in chain.stored if each.class_name != added.class_name]
+    together = Stored(
+        added.class_name,
+        sum(each.object_count for each in (*same, added)),
+        sum(each.size_bytes for each in (*same, added)),
+    )
+    return _Chain(link.newest, chain.links + 1, chain.begun, (*others, together))
 
 
 def _entry(
