@@ -30,6 +30,7 @@ _EXIT_CODES = (
 )
 ABOUT = {
     "backup": "Back up subvolumes.",
+    "compact": "Make the newest backup restorable with fewer links, where that pays.",
     "completion": "Print the code for completion in a shell.",
     "cost": "Say what the repository costs, and what restoring from it would.",
     "list": "List backups.",

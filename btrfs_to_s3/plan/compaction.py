@@ -33,8 +33,15 @@ if TYPE_CHECKING:
     from btrfs_to_s3.plan.plan_cost import Form
     from btrfs_to_s3.plan.restore_cost import Line
 
+HORIZON: Final = timedelta(days=365)
+"""How far ahead the two courses are reckoned."""
+RESTORES_A_YEAR: Final = 1
+"""How many complete restores of the newest backup are expected."""
 _DAY: Final = timedelta(days=1)
-_YEAR_DAYS: Final = 365
+_YEAR: Final = timedelta(days=365)
+_PRUNED_EVERY_DAYS: Final = 7
+"""Often enough for a year's storage, and a tenth of the time that daily prunes would take."""
+_TICK: Final = timedelta(microseconds=1)
 _CENT: Final = Decimal("0.01")
 
 
@@ -46,8 +53,8 @@ class Economy:
     keep: KeepPolicy
     form: Form
     line: Line
-    horizon: timedelta = timedelta(days=_YEAR_DAYS)
-    restores_a_year: int = 1
+    horizon: timedelta = HORIZON
+    restores_a_year: int = RESTORES_A_YEAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,29 +130,41 @@ def _course(
     replay: Replay, economy: Economy, scenario: Scenario, *, full: bool
 ) -> tuple[Course, frozenset[str]]:
     """Replay one course, and what it lacks a price for."""
-    storage, restores, run = Decimal(0), Decimal(0), scenario.start
-    replay.back_up(run, full=full)
-    links, run = replay.newest_links, run + scenario.rates.every
-    replay.prune(scenario.start)
-    unpriced: frozenset[str] = frozenset()
-    known: dict[tuple[Stored, ...], Decimal] = {}
+    costs, storage, restores = _RestoreCosts(economy), Decimal(0), Decimal(0)
+    rates, run, links = scenario.rates, scenario.start, 0
+    end = scenario.start + scenario.days * _DAY
     for day in range(1, scenario.days + 1):
         last = None
         while run < scenario.start + day * _DAY:
-            replay.back_up(run)
-            last, run = run, run + scenario.rates.every
-        if last is not None:
+            replay.back_up(run, full=full and not replay.made)
+            links = links or replay.newest_links
+            # The newest backup is so until the next one is there.
+            newest_for = Decimal(min(rates.every, end - run) // _TICK) / (_YEAR // _TICK)
+            restores += costs.of(replay.newest) * economy.restores_a_year * newest_for
+            last, run = run, run + rates.every
+        if last is not None and (day - 1) % _PRUNED_EVERY_DAYS == 0:
             replay.prune(last)
-        month = replay.storage
-        storage += month.a_day
-        if replay.newest not in known:
-            best = cheapest(estimates_of(economy.prices, replay.newest, economy.line))
-            known[replay.newest] = best.cost.total
-            unpriced |= best.cost.unpriced
-        restores += known[replay.newest] * economy.restores_a_year / _YEAR_DAYS
-        unpriced |= month.unpriced
-    unpriced |= replay.puts.unpriced | replay.early.unpriced
-    return Course(storage, replay.puts.total, replay.early.total, restores, links), unpriced
+        storage += replay.storage.a_day
+    unpriced = replay.storage.unpriced | replay.puts.unpriced | replay.early.unpriced
+    course = Course(storage, replay.puts.total, replay.early.total, restores, links)
+    return course, unpriced | costs.unpriced
+
+
+class _RestoreCosts:
+    """What restores cost in the cheapest tier, each reckoned once."""
+
+    def __init__(self, economy: Economy) -> None:
+        self.unpriced: frozenset[str] = frozenset()
+        self._economy = economy
+        self._known: dict[tuple[Stored, ...], Decimal] = {}
+
+    def of(self, stored: tuple[Stored, ...]) -> Decimal:
+        """Reading these objects back."""
+        if stored not in self._known:
+            best = cheapest(estimates_of(self._economy.prices, stored, self._economy.line))
+            self._known[stored] = best.cost.total
+            self.unpriced |= best.cost.unpriced
+        return self._known[stored]
 
 
 def _reason(economy: Economy, links: int, go_on: Course, anew: Course) -> str:

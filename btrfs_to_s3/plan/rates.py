@@ -18,6 +18,7 @@ _RECENT_FULLS: Final = 5
 _RECENT_INCREMENTS: Final = 30
 _DAY: Final = timedelta(days=1)
 _TICK: Final = timedelta(microseconds=1)
+_HOUR: Final = timedelta(hours=1)
 _ZERO: Final = timedelta(0)
 
 
@@ -57,6 +58,7 @@ class Measured:
 def measure(head: Head) -> Measured:
     """Medians of the last 5 full backups and of the last 30 increments.
 
+    Backups are made every hour at most: some by hand, one after the other, are no schedule.
     What changes in a day is the median of the increments' raw sizes by the time since the parent.
     """
     entries = sorted(head.backups, key=lambda entry: entry.sequence)
@@ -64,13 +66,14 @@ def measure(head: Head) -> Measured:
     increments = [entry for entry in entries if entry.kind is not Kind.FULL][-_RECENT_INCREMENTS:]
     recent = entries[-_RECENT_INCREMENTS - 1 :]
     gaps = [later.snapshot_time - earlier.snapshot_time for earlier, later in pairwise(recent)]
+    forward = [gap for gap in gaps if gap > _ZERO]
     raw = sum(entry.raw_size_bytes for entry in (*fulls, *increments))
     stored = sum(entry.stored_size_bytes for entry in (*fulls, *increments))
     return Measured(
         full_bytes=_median([entry.raw_size_bytes for entry in fulls]),
         daily_bytes=_median(_daily(head, increments)),
         stored_ratio=Decimal(stored) / raw if raw else None,
-        every=median_low(forward) if (forward := [gap for gap in gaps if gap > _ZERO]) else None,
+        every=max(_HOUR, median_low(forward)) if forward else None,
     )
 
 

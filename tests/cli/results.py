@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli import (
+    compact_rendering,
     cost_rendering,
     documents,
     plan_cost_rendering,
@@ -25,6 +26,7 @@ from btrfs_to_s3.model.identity import Kind, SourceId
 from btrfs_to_s3.model.objects import DeleteFailure, ListedObject, UnfinishedUpload
 from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
 from btrfs_to_s3.operations.backup import BackupResult
+from btrfs_to_s3.operations.compact import SourceDecision
 from btrfs_to_s3.operations.compare import TreeComparison
 from btrfs_to_s3.operations.listing import Listing, ShownBackup, Unreadable
 from btrfs_to_s3.operations.prune import (
@@ -40,6 +42,7 @@ from btrfs_to_s3.operations.run import SourceOutcome
 from btrfs_to_s3.operations.status import StatusReport
 from btrfs_to_s3.operations.verify_report import Counts, Finding, Level, Problem, VerifyReport
 from btrfs_to_s3.plan.backup import BackupPlan, Decision
+from btrfs_to_s3.plan.compaction import Compaction, Course
 from btrfs_to_s3.plan.cost_report import CostReport, source_cost
 from btrfs_to_s3.plan.orphans import LostUpload, Orphan, OrphanPlan
 from btrfs_to_s3.plan.parents import Parent
@@ -364,11 +367,42 @@ def plan_simulate() -> Rendering:
     )
 
 
+def compact() -> Rendering:
+    go_on = Course(Decimal("12.5"), Decimal("0.25"), Decimal(0), Decimal(40), 61)
+    anew = Course(Decimal(15), Decimal("1.5"), Decimal("0.5"), Decimal(10), 1)
+    decisions = (
+        SourceDecision(
+            "data",
+            SOURCE_ID,
+            Compaction(
+                worthwhile=True,
+                reason="a new full backup pays: …",
+                links=60,
+                go_on=go_on,
+                anew=anew,
+            ),
+        ),
+        SourceDecision(
+            "var",
+            None,
+            Compaction(worthwhile=False, reason="there is no backup yet: the first is full"),
+        ),
+    )
+    doubts = PRICES.doubts("there", None)
+    run = documents.of_outcomes(URL, [], {}, (), None, dry_run=False)
+    return (
+        compact_rendering.document(URL, decisions, PRICES, doubts, {}, force=False, dry_run=False)
+        | {"sources": run["sources"], "not_attempted": run["not_attempted"]},
+        compact_rendering.text(decisions, PRICES, doubts, force=False, dry_run=False),
+    )
+
+
 ALL: dict[str, Callable[[], Rendering]] = {
     "backup": backup,
     "backup-dry-run": dry_run,
     "plan": plan,
     "plan-simulate": plan_simulate,
+    "compact": compact,
     "cost": cost,
     "list": list_,
     "show": show,

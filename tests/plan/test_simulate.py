@@ -183,3 +183,9 @@ def test_rates_are_medians_of_what_the_head_lists() -> None:
 def test_what_a_head_cannot_tell_is_not_guessed(backups: tuple[object, ...]) -> None:
     found = measure(head(*backups))  # type: ignore[arg-type]  # entries
     assert (found.daily_bytes, found.every) == (None, None)
+
+
+def test_backups_by_hand_one_after_the_other_are_no_schedule() -> None:
+    full = entry(1)
+    soon = entry(2, full, time=full.snapshot_time + timedelta(seconds=3))
+    assert measure(head(full, soon)).every == timedelta(hours=1)

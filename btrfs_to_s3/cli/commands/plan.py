@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @click.option(
     "--runs-per-day",
     metavar="N",
-    type=click.IntRange(1, 1440),
+    type=click.IntRange(1, 96),
     help="With --simulate: how often a backup is made. [default: as measured, else once]",
 )
 @takes(*REPOSITORY, *WRITING, *CHAINS, KEEP, ORPHAN_AGE, PRICES)
