@@ -15,12 +15,14 @@ from btrfs_to_s3.host.identity import host_id, host_name
 from btrfs_to_s3.host.lock import RunLock
 from btrfs_to_s3.host.memory import Affordable, affordable_concurrency, available_memory_bytes
 from btrfs_to_s3.host.state import LocalStateDirectory, observe_root, repository_key, state_root
-from btrfs_to_s3.model.policy import Strategy
+from btrfs_to_s3.model.policy import FullBackups, Strategy
 from btrfs_to_s3.operations.backup import BackupJob
 from btrfs_to_s3.operations.repository import Host, RepositoryAccess
 from btrfs_to_s3.operations.run import SourceJob
 from btrfs_to_s3.operations.services import Services
 from btrfs_to_s3.operations.upload import UploadSettings
+from btrfs_to_s3.plan.compaction import Economy
+from btrfs_to_s3.plan.plan_cost import Form
 from btrfs_to_s3.plan.restore_cost import Line
 from btrfs_to_s3.s3 import Limits, S3Settings, S3Store
 from btrfs_to_s3.s3 import capabilities as s3_capabilities
@@ -113,14 +115,6 @@ class Application:
         """Why that list may not be what this repository's service asks."""
         return self.prices.doubts(self.store.region, self.config.endpoint_url)
 
-    @property
-    def line(self) -> Line:
-        """How a download from this repository is made, for estimates."""
-        part_size_bytes, limit = self.config.part_size_bytes, self.config.bandwidth_bytes_per_s
-        if limit is None:
-            return Line(part_size_bytes=part_size_bytes)
-        return Line(limit, part_size_bytes)
-
     def lock(self) -> RunLock:
         """The lock of runs that write to the repository; ``LockedError`` on entering."""
         return RunLock(self.state.directory)
@@ -174,7 +168,20 @@ class Application:
             policy.keep_local,
             {each.name: self._state_of(each) for each, _ in elsewhere},
             any(own.policy.chain.strategy is Strategy.TREE for _, own in elsewhere),
+            self.economy(policy) if policy.chain.full is FullBackups.AUTO else None,
         )
+
+    def economy(self, policy: SourcePolicy) -> Economy:
+        """What the planner reckons with for a source; ``ConfigError`` for a bad price list."""
+        config = self.config
+        form = Form(
+            policy.storage_class,
+            policy.chunk_size_bytes,
+            config.part_size_bytes,
+            config.metadata_class,
+        )
+        line = Line.limited(config.bandwidth_bytes_per_s, config.part_size_bytes)
+        return Economy(self.prices, policy.keep, form, line)
 
     def _state_of(self, config: Config) -> LocalStateDirectory:
         """What this machine keeps of a repository."""

@@ -9,6 +9,7 @@ from btrfs_to_s3.cli import human, money
 from btrfs_to_s3.cli.text import facts, line
 from btrfs_to_s3.plan.backup import Decision
 from btrfs_to_s3.plan.plan_cost import Form, backup_cost, prune_cost
+from btrfs_to_s3.plan.restore_cost import Line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +41,11 @@ def form_of(config: Config, source: SourceConfig) -> Form:
     return Form(
         policy.storage_class, policy.chunk_size_bytes, config.part_size_bytes, config.metadata_class
     )
+
+
+def line_of(config: Config) -> Line:
+    """How a download from the repository is made, for estimates."""
+    return Line.limited(config.bandwidth_bytes_per_s, config.part_size_bytes)
 
 
 def reckon(

@@ -30,6 +30,7 @@ _EXIT_CODES = (
 )
 ABOUT = {
     "backup": "Back up subvolumes.",
+    "compact": "Make the newest backup restorable with fewer links, where that pays.",
     "completion": "Print the code for completion in a shell.",
     "copy": "Copy a backup and its chain to another repository.",
     "doctor": "Look at everything that backups and restores rely on.",

@@ -55,9 +55,14 @@ class BackupId:
     tag: str
 
     def __str__(self) -> str:
-        # isoformat takes a third of strftime's time, and a list may have 100,000 ids.
-        compact = self.time.replace(tzinfo=None).isoformat().replace("-", "").replace(":", "")
-        return f"{compact}Z-{self.kind}-{self.tag}"
+        at = self.time
+        # strftime takes ten times as long, and lists name thousands of backups.
+        day, clock = (at.year * 100 + at.month) * 100 + at.day, at.hour * 10000 + at.minute * 100
+        return f"{day:08}T{clock + at.second:06}Z-{self.kind.value}-{self.tag}"
+
+    def __hash__(self) -> int:
+        # The tag nearly always tells backups apart; hashing a Kind takes a call of its own.
+        return hash(self.tag)
 
     @classmethod
     def of(cls, snapshot_time: datetime, kind: Kind, stream_uuid: UUID) -> Self:

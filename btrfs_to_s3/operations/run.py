@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.operations.observe import Observed
     from btrfs_to_s3.operations.services import Services
     from btrfs_to_s3.plan.backup import BackupPlan
+    from btrfs_to_s3.plan.compaction import Economy
     from btrfs_to_s3.ports import LocalState, Volume
 
 _log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class SourceJob:
 
     ``elsewhere`` is this machine's state of the source's other repositories, by name;
     ``tree_elsewhere`` says that one of them builds trees.
+    ``economy`` is for sources whose full backups the planner may ask for.
     """
 
     backup: BackupJob
@@ -64,6 +66,7 @@ class SourceJob:
     keep_local: KeepPolicy = field(default_factory=KeepPolicy)
     elsewhere: Mapping[str, LocalState] = field(default_factory=dict)
     tree_elsewhere: bool = False
+    economy: Economy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +241,9 @@ def _decide(job: SourceJob, options: BackupOptions, volume: Volume, seen: Observ
     """The plan, decided anew where it would rely on a stored chain that lost something."""
     services, head = job.services, seen.facts.head
     given = None if options.snapshot is None else volume.subvolume_at(options.snapshot)
-    wishes = BackupWishes(options.full, options.force, options.restart, given, job.chain)
+    wishes = BackupWishes(
+        options.full, options.force, options.restart, given, job.chain, economy=job.economy
+    )
     plan = plan_backup(seen.facts, wishes, services.clock())
     if head is None or plan.relies_on is None or not options.check_chain:
         return plan

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from statistics import median_low
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.model.identity import Kind
+from btrfs_to_s3.model.policy import FullBackups
 from btrfs_to_s3.model.subvolume import TOP_LEVEL_ID
+from btrfs_to_s3.plan.compaction import decide_compaction
+from btrfs_to_s3.plan.estimate import estimate_bytes, estimate_stored_bytes
 from btrfs_to_s3.plan.growth import choose_parent
 from btrfs_to_s3.plan.parents import judge_parent
 from btrfs_to_s3.plan.refusal import Refusal
@@ -17,12 +19,11 @@ from btrfs_to_s3.plan.resume import GivenUp, Resumption, judge_journal
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from btrfs_to_s3.model.backup import Head, HeadEntry
+    from btrfs_to_s3.model.backup import HeadEntry
     from btrfs_to_s3.model.subvolume import Subvolume
     from btrfs_to_s3.plan.facts import BackupFacts, BackupWishes
     from btrfs_to_s3.plan.parents import Parent
 
-_RECENT_INCREMENTS = 5
 _TOP_LEVEL = (
     "the source is the filesystem's top level, where the snapshots themselves lie: whether "
     "anything else changed cannot be known"
@@ -85,7 +86,7 @@ def plan_backup(facts: BackupFacts, wishes: BackupWishes, now: datetime) -> Back
             discard_journal=bool(given_up),
         )
     taken = wishes.snapshot.otime if wishes.snapshot is not None else now
-    parent, why = choose_parent(facts, wishes, taken)
+    parent, why = _unless_compacted(facts, wishes, taken)
     kind = Kind.FULL if parent is None else Kind.INCREMENTAL
     return BackupPlan(
         Decision.FULL if parent is None else Decision.INCREMENTAL,
@@ -116,25 +117,17 @@ def plan_anew(facts: BackupFacts, wishes: BackupWishes, missing: str, now: datet
     return BackupPlan(Decision.REFUSE, (refusal.reason,), refusal=refusal)
 
 
-def estimate_bytes(head: Head | None, kind: Kind) -> int | None:
-    """Raw bytes to expect: the last full backup's, or the median of the last increments'."""
-    return _typical([entry.raw_size_bytes for entry in _of_kind(head, kind)], kind)
-
-
-def estimate_stored_bytes(head: Head | None, kind: Kind) -> int | None:
-    """Stored bytes to expect, in the same way."""
-    return _typical([entry.stored_size_bytes for entry in _of_kind(head, kind)], kind)
-
-
-def _of_kind(head: Head | None, kind: Kind) -> list[HeadEntry]:
-    entries = sorted(head.backups if head else (), key=lambda entry: entry.sequence)
-    return [entry for entry in entries if entry.kind is kind]
-
-
-def _typical(sizes: list[int], kind: Kind) -> int | None:
-    if not sizes:
-        return None
-    return sizes[-1] if kind is Kind.FULL else median_low(sizes[-_RECENT_INCREMENTS:])
+def _unless_compacted(
+    facts: BackupFacts, wishes: BackupWishes, taken: datetime
+) -> tuple[Parent | None, tuple[str, ...]]:
+    """``choose_parent``, but a full backup where it pays and the policy lets the planner choose."""
+    parent, why = choose_parent(facts, wishes, taken)
+    if parent is None or wishes.chain.full is not FullBackups.AUTO or wishes.economy is None:
+        return parent, why
+    decision = decide_compaction(facts.head, wishes.chain, wishes.economy, taken)
+    if decision.worthwhile:
+        return None, (f"full: full is auto, and {decision.reason}",)
+    return parent, (*why, f"full is auto, but {decision.reason}")
 
 
 def _resumed(facts: BackupFacts, upload: Resumption) -> BackupPlan:

@@ -160,7 +160,7 @@ def storage_cost(prices: PriceList, *sets: Stored) -> StorageCost:
     billed_bytes: Counter[str] = Counter()
     for stored in sets:
         objects[stored.class_name] += stored.object_count
-        billed_bytes[stored.class_name] += _billed_bytes(stored)
+        billed_bytes[stored.class_name] += billed_bytes_of(stored)
     total = StorageCost()
     for name, count in objects.items():
         known, found = storage_class(name), PriceLookup(prices)
@@ -175,6 +175,12 @@ def storage_cost(prices: PriceList, *sets: Stored) -> StorageCost:
             unpriced=found.unpriced,
         )
     return total
+
+
+def billed_bytes_of(stored: Stored) -> int:
+    """The bytes that are paid for: each object's at least the minimum size of its class."""
+    minimum = storage_class(stored.class_name).minimum_size_bytes
+    return max(stored.size_bytes, stored.object_count * minimum)
 
 
 def common_tiers(*sets: Stored) -> tuple[Tier, ...]:
@@ -227,7 +233,7 @@ def early_deletion(
     left = min(known.minimum_duration, since + known.minimum_duration - now)
     if left <= timedelta(0):
         return EarlyDeletion()
-    billed_bytes = _billed_bytes(stored) + stored.object_count * known.own_overhead_bytes
+    billed_bytes = billed_bytes_of(stored) + stored.object_count * known.own_overhead_bytes
     month = _gb(billed_bytes) * found.of(stored.class_name).storage_gb_month
     return EarlyDeletion(charge=month * _days(left) / DAYS_OF_MONTH, unpriced=found.unpriced)
 
@@ -319,11 +325,6 @@ def get_requests(stored: Stored, part_size_bytes: int | None) -> int:
 
 def _class_of(stored: Stored) -> StorageClass:
     return storage_class(stored.class_name)
-
-
-def _billed_bytes(stored: Stored) -> int:
-    minimum = storage_class(stored.class_name).minimum_size_bytes
-    return max(stored.size_bytes, stored.object_count * minimum)
 
 
 def _gb(size_bytes: int) -> Decimal:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.backup import Head
     from btrfs_to_s3.model.identity import BackupId, Kind, SourceId
     from btrfs_to_s3.model.subvolume import Subvolume
+    from btrfs_to_s3.plan.compaction import Economy
     from btrfs_to_s3.plan.parents import ReceivedRecords
 
 
@@ -56,7 +57,8 @@ class BackupWishes:
 
     ``snapshot`` is an existing one to send instead of a new one. ``journal_max_idle`` must be
     shorter than any host's orphan age: past it, another host may have removed chunks that a
-    resumed upload would rely on.
+    resumed upload would rely on. ``economy`` is what the planner reckons with where the policy
+    lets it ask for full backups (``FullBackups.AUTO``).
     """
 
     full: bool = False
@@ -65,3 +67,4 @@ class BackupWishes:
     snapshot: Subvolume | None = None
     chain: ChainPolicy = field(default_factory=ChainPolicy)
     journal_max_idle: timedelta = timedelta(days=6)
+    economy: Economy | None = None

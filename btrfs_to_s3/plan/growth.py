@@ -166,12 +166,14 @@ def chain_age(chain: tuple[HeadEntry, ...], now: datetime) -> timedelta:
 
 def full_due(chain: tuple[HeadEntry, ...], policy: ChainPolicy, taken: datetime) -> str | None:
     """Why the policy asks for a full backup instead of another link of this chain, or None."""
-    if len(chain) >= policy.max_chain:
-        return f"full: the chain has {len(chain)} backups and max_chain is {policy.max_chain}"
-    if policy.full_every is None:
-        return None
-    age = chain_age(chain, taken)
-    if age < policy.full_every:
+    return full_due_after(len(chain), chain_age(chain, taken), policy)
+
+
+def full_due_after(links: int, age: timedelta, policy: ChainPolicy) -> str | None:
+    """The same for a chain of so many backups whose full one is of this age."""
+    if links >= policy.max_chain:
+        return f"full: the chain has {links} backups and max_chain is {policy.max_chain}"
+    if policy.full_every is None or age < policy.full_every:
         return None
     return f"full: the last one is {_span(age)} old and full_every is {_span(policy.full_every)}"
 

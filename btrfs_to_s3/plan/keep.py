@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def kept_by_rules(
             keep(item, "no keep rule is set")
     for number, item in enumerate(_last(newest_first, policy.last), start=1):
         keep(item, f"last {number} of {policy.last}")
-    past = [item for item in newest_first if item.time <= now]
+    past = [(item, item.time.astimezone(UTC)) for item in newest_first if item.time <= now]
     for rule, period in _PERIODS.items():
         count: int = getattr(policy, rule)
         for number, item in enumerate(_newest_of_each(past, period, count), start=1):
@@ -78,10 +77,20 @@ def _last(items: Sequence[Dated[Name]], count: int) -> Iterable[Dated[Name]]:
 
 
 def _newest_of_each(
-    newest_first: Iterable[Dated[Name]], period: _Period, count: int
+    newest_first: Iterable[tuple[Dated[Name], datetime]], period: _Period, count: int
 ) -> Iterable[Dated[Name]]:
-    """The newest item of each of the ``count`` most recent periods that contain one."""
-    firsts: dict[Hashable, Dated[Name]] = {}
-    for item in newest_first:
-        firsts.setdefault(period.of(item.time.astimezone(UTC)), item)
-    return islice(firsts.values(), count)
+    """The newest item of each of the ``count`` most recent periods that contain one.
+
+    Each item comes with its time in UTC.
+    """
+    found: list[Dated[Name]] = []
+    last: Hashable = None
+    for item, time in newest_first:
+        key = period.of(time)
+        if key == last:
+            continue
+        if len(found) >= count:
+            break
+        found.append(item)
+        last = key
+    return found

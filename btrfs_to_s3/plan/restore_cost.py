@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from btrfs_to_s3.model.storage_class import ThawTime, storage_class
 from btrfs_to_s3.plan.cost import ReadCost, Reading, Stored, common_tiers, read_cost
@@ -27,6 +27,13 @@ class Line:
 
     bytes_per_s: int = 12_500_000
     part_size_bytes: int = 16 * 1024**2
+
+    @classmethod
+    def limited(cls, bytes_per_s: int | None, part_size_bytes: int) -> Self:
+        """A line with a limit; without one it is taken to be an ordinary one."""
+        if bytes_per_s is None:
+            return cls(part_size_bytes=part_size_bytes)
+        return cls(bytes_per_s, part_size_bytes)
 
     def time_for(self, size_bytes: int) -> timedelta:
         """How long these bytes take."""

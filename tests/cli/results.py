@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli import (
+    compact_rendering,
     copy_rendering,
     cost_rendering,
     doctor_rendering,
     documents,
     plan_cost_rendering,
     prune_rendering,
+    simulation,
     text,
     thaw_rendering,
     verify_rendering,
@@ -21,6 +24,7 @@ from btrfs_to_s3.cli import (
 from btrfs_to_s3.cli.commands.doctor import Findings, failure_of
 from btrfs_to_s3.cli.exit_codes import Failure, of_sources
 from btrfs_to_s3.cli.prune_rendering import Priced
+from btrfs_to_s3.cli.simulation import SimulatedSource
 from btrfs_to_s3.errors import IntegrityError, SourceError
 from btrfs_to_s3.format import keys
 from btrfs_to_s3.model.backup import Head
@@ -28,8 +32,9 @@ from btrfs_to_s3.model.bucket import Lifecycle
 from btrfs_to_s3.model.check import failed, unknown
 from btrfs_to_s3.model.identity import Kind, SourceId
 from btrfs_to_s3.model.objects import DeleteFailure, ListedObject, UnfinishedUpload
-from btrfs_to_s3.model.policy import KeepPolicy
+from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
 from btrfs_to_s3.operations.backup import BackupResult
+from btrfs_to_s3.operations.compact import SourceDecision
 from btrfs_to_s3.operations.compare import TreeComparison
 from btrfs_to_s3.operations.copy import CopyResult
 from btrfs_to_s3.operations.doctor import ServiceReport
@@ -49,6 +54,7 @@ from btrfs_to_s3.operations.status import StatusReport
 from btrfs_to_s3.operations.verify_report import Counts, Finding, Level, Problem, VerifyReport
 from btrfs_to_s3.plan import doctor as judgement
 from btrfs_to_s3.plan.backup import BackupPlan, Decision
+from btrfs_to_s3.plan.compaction import Compaction, Course
 from btrfs_to_s3.plan.copying import plan_copy
 from btrfs_to_s3.plan.cost_report import CostReport, source_cost
 from btrfs_to_s3.plan.early import Minimum
@@ -56,9 +62,11 @@ from btrfs_to_s3.plan.lifecycle import LifecycleRules, judge, propose
 from btrfs_to_s3.plan.orphans import LostUpload, Orphan, OrphanPlan
 from btrfs_to_s3.plan.parents import Parent
 from btrfs_to_s3.plan.plan_cost import Form
+from btrfs_to_s3.plan.rates import Rates
 from btrfs_to_s3.plan.restore import Action, Link, RestorePlan
 from btrfs_to_s3.plan.restore_cost import Line
 from btrfs_to_s3.plan.retention import plan_prune
+from btrfs_to_s3.plan.simulate import Scenario, simulate
 from btrfs_to_s3.plan.status import freshness
 from btrfs_to_s3.plan.thaw_state import ThawState
 from tests.cli import thaw_results
@@ -452,6 +460,50 @@ def cost() -> Rendering:
     )
 
 
+def plan_simulate() -> Rendering:
+    rates = Rates(1000 * 1024 * MIB, 5 * 1024 * MIB, Decimal("0.5"), days(1))
+    form = Form("DEEP_ARCHIVE", chunk_size_bytes=256 * MIB, part_size_bytes=16 * MIB)
+    keep = KeepPolicy(last=7, monthly=12)
+    scenario = Scenario(rates, ChainPolicy(), keep, form, T0, 365)
+    strategies = tuple(simulate(PRICES, scenario, each, Line()) for each in Strategy)
+    source = SimulatedSource("data", "DEEP_ARCHIVE", rates, Strategy.TREE, strategies)
+    doubts = PRICES.doubts("there", None)
+    return (
+        simulation.document((source,), days(365), Line(), PRICES, doubts),
+        simulation.text((source,), days(365), Line(), PRICES, doubts),
+    )
+
+
+def compact() -> Rendering:
+    go_on = Course(Decimal("12.5"), Decimal("0.25"), Decimal(0), Decimal(40), 61)
+    anew = Course(Decimal(15), Decimal("1.5"), Decimal("0.5"), Decimal(10), 1)
+    decisions = (
+        SourceDecision(
+            "data",
+            SOURCE_ID,
+            Compaction(
+                worthwhile=True,
+                reason="a new full backup pays: …",
+                links=60,
+                go_on=go_on,
+                anew=anew,
+            ),
+        ),
+        SourceDecision(
+            "var",
+            None,
+            Compaction(worthwhile=False, reason="there is no backup yet: the first is full"),
+        ),
+    )
+    doubts = PRICES.doubts("there", None)
+    run = documents.of_outcomes(URL, [], {}, (), None, dry_run=False)
+    return (
+        compact_rendering.document(URL, decisions, PRICES, doubts, {}, force=False, dry_run=False)
+        | {"sources": run["sources"], "not_attempted": run["not_attempted"]},
+        compact_rendering.text(decisions, PRICES, doubts, force=False, dry_run=False),
+    )
+
+
 ALL: dict[str, Callable[[], Rendering]] = {
     "backup": backup,
     "backup-dry-run": dry_run,
@@ -459,6 +511,8 @@ ALL: dict[str, Callable[[], Rendering]] = {
     "copy": copy,
     "copy-dry-run": copy_dry_run,
     "doctor": doctor,
+    "plan-simulate": plan_simulate,
+    "compact": compact,
     "cost": cost,
     "list": list_,
     "list-source": list_source,

@@ -15,7 +15,7 @@ from btrfs_to_s3.cli.exit_codes import of_named, of_sources
 from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, TRANSFER, WRITING, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.repositories import each, failed, grouped
-from btrfs_to_s3.config.settings import KEEP_LOCAL
+from btrfs_to_s3.config.settings import KEEP_LOCAL, PRICES
 from btrfs_to_s3.config.sources import select_by_repository
 from btrfs_to_s3.errors import BtrfsToS3Error, UsageError
 from btrfs_to_s3.host.resources import peak_memory_bytes
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Back up this read-only snapshot of the source. [default: a snapshot is taken]",
 )
-@takes(*REPOSITORY, *TRANSFER, *WRITING, *CHAINS, KEEP_LOCAL)
+@takes(*REPOSITORY, *TRANSFER, *WRITING, *CHAINS, KEEP_LOCAL, PRICES)
 @click.pass_obj
 def backup(  # noqa: PLR0913 - one argument for each option
     session: Session,

@@ -9,6 +9,7 @@ import click
 from btrfs_to_s3.cli import cost_rendering, documents
 from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.plan_cost_rendering import line_of
 from btrfs_to_s3.config.settings import PART_SIZE, PRICES
 from btrfs_to_s3.operations.cost import repository_cost
 from btrfs_to_s3.operations.prepare import prepare_to_read
@@ -31,20 +32,20 @@ def cost(session: Session, *, source: str | None) -> Result:
     """
     config = session.config()
     with session.application(config) as app:
-        prices, doubts = app.prices, app.price_doubts
+        prices, doubts, line = app.prices, app.price_doubts, line_of(config)
         services = app.services()
         prepare_to_read(services)
-        found = repository_cost(services, prices, app.line, source, app.concurrency)
+        found = repository_cost(services, prices, line, source, app.concurrency)
         failures = {str(name): session.failure_of(error) for name, error in found.errors}
         failure = next(iter(failures.values()), None)
         return Result(
             documents.with_failure(
                 cost_rendering.document(
-                    app.store.url, found.report, prices, doubts, app.line, failures
+                    app.store.url, found.report, prices, doubts, line, failures
                 ),
                 failure,
             ),
-            cost_rendering.text(found.report, prices, doubts, app.line),
+            cost_rendering.text(found.report, prices, doubts, line),
             failure,
             list(failures.items()),
         )

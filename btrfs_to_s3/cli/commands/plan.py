@@ -15,8 +15,9 @@ from btrfs_to_s3.cli.exit_codes import of_sources
 from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, WRITING, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.repositories import each
+from btrfs_to_s3.cli.simulation_run import SimulationOptions, simulate_policies
 from btrfs_to_s3.config.settings import KEEP, ORPHAN_AGE, PRICES
-from btrfs_to_s3.config.sources import select_by_repository
+from btrfs_to_s3.config.sources import select_by_repository, select_sources
 from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.operations import prune as pruning
 from btrfs_to_s3.operations.prepare import prepare_to_look
@@ -34,23 +35,62 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option(
+    "--simulate",
+    metavar="SPAN",
+    help="Instead, replay the policy over this time, for example 2y. [default: plan]",
+)
+@click.option(
+    "--full-size",
+    metavar="SIZE",
+    help="With --simulate: the size of a full backup. [default: as measured]",
+)
+@click.option(
+    "--daily-change",
+    metavar="SIZE",
+    help="With --simulate: how much changes in a day. [default: as measured]",
+)
+@click.option(
+    "--runs-per-day",
+    metavar="N",
+    type=click.IntRange(1, 96),
+    help="With --simulate: how often a backup is made. [default: as measured, else once]",
+)
 @takes(*REPOSITORY, *WRITING, *CHAINS, KEEP, ORPHAN_AGE, PRICES)
 @click.pass_obj
-def plan(session: Session, *, paths: tuple[str, ...]) -> Result:
+def plan(
+    session: Session,
+    *,
+    paths: tuple[str, ...],
+    simulate: str | None,
+    full_size: str | None,
+    daily_change: str | None,
+    runs_per_day: int | None,
+) -> Result:
     """Say what backup and prune would do now, why, and what it would cost.
 
     Nothing is written, here or in the repository, and nothing but heads is read: objects of no
     backup, and a stored chain that lost some, are found by prune --dry-run and backup --dry-run.
     Without PATH, all sources of the configuration file are looked at. Ends as backup would: with 3
     when a source would be refused.
+
+    With --simulate, say what each strategy would store, cost and ask of a restore over time.
+    Sizes that are given are of what is stored; with both, nothing is read from the repository.
     """
-    by_place = select_by_repository(session.config(), paths, Path.cwd())
+    options = SimulationOptions(simulate, full_size, daily_change, runs_per_day)
+    config, span = session.config(), options.span
+    if span is not None and options.need_no_repository and config.repository is None:
+        selected = select_sources(config, paths, Path.cwd())
+        return simulate_policies(session, config, selected, options, span)
+    by_place = select_by_repository(config, paths, Path.cwd())
     sources = {place.name: selected for place, selected in by_place}
-    return each(
-        session,
-        [place for place, _ in by_place],
-        lambda place: _plan(session, place, sources[place.name], given=bool(paths)),
-    )
+
+    def work(place: Config) -> Result:
+        if span is not None:
+            return simulate_policies(session, place, sources[place.name], options, span)
+        return _plan(session, place, sources[place.name], given=bool(paths))
+
+    return each(session, [place for place, _ in by_place], work)
 
 
 COMMAND = plan

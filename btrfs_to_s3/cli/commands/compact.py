@@ -1,0 +1,146 @@
+"""``btrfs-to-s3 compact``."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from btrfs_to_s3.cli import compact_rendering, documents, text
+from btrfs_to_s3.cli.commands.backup import failures_of, look
+from btrfs_to_s3.cli.exit_codes import of_sources
+from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, TRANSFER, WRITING, Command, takes
+from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.config.settings import KEEP, KEEP_LOCAL, PRICES
+from btrfs_to_s3.config.sources import select_sources
+from btrfs_to_s3.operations.compact import decide
+from btrfs_to_s3.operations.listing import read_heads
+from btrfs_to_s3.operations.prepare import prepare_to_read, prepare_to_write
+from btrfs_to_s3.operations.run import BackupOptions, run_sources
+from btrfs_to_s3.operations.status import remember_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from btrfs_to_s3.cli.exit_codes import Failure
+    from btrfs_to_s3.cli.session import Session
+    from btrfs_to_s3.config.effective import Config, SourceConfig
+    from btrfs_to_s3.operations.compact import SourceDecision
+    from btrfs_to_s3.operations.run import SourceOutcome
+    from btrfs_to_s3.wiring import Application
+
+_FULL = BackupOptions(full=True)
+
+
+@click.command(cls=Command)
+@click.argument("sources", metavar="[SOURCE]...", nargs=-1)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Make the full backup though it does not pay. [default: only where it pays]",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only say what would be done and why; write nothing. [default: do it]",
+)
+@takes(*REPOSITORY, *TRANSFER, *WRITING, *CHAINS, KEEP, KEEP_LOCAL, PRICES)
+@click.pass_obj
+def compact(session: Session, *, sources: tuple[str, ...], force: bool, dry_run: bool) -> Result:
+    """Make the newest backup restorable with fewer links, by a new full one, where that pays.
+
+    SOURCE is the path or the configured label of a source; without one, all that the
+    configuration file names. It pays where storage, requests, early deletion and the expected
+    restores come to less over a year than going on with the chain does. An unchanged source is
+    backed up too. The old chain stays until no keep rule keeps it.
+    """
+    config = session.config()
+    config.required_repository()
+    chosen = _chosen(config, sources)
+    with (
+        session.application(config, looking=dry_run) as app,
+        nullcontext() if dry_run else app.lock(),
+    ):
+        prepare_to_read(app.services())
+        listing = read_heads(app.services())
+        decisions = [
+            decide(app.job(each), app.economy(each.policy), listing, named=bool(sources))
+            for each in chosen
+        ]
+        wanted = [
+            each
+            for each, decided in zip(chosen, decisions, strict=True)
+            if decided.wanted(force=force)
+        ]
+        outcomes = _full_backups(app, wanted, dry_run=dry_run)
+        return _result(session, app, decisions, wanted, outcomes, force=force, dry_run=dry_run)
+
+
+COMMAND = compact
+
+
+def _chosen(config: Config, named: Sequence[str]) -> Sequence[SourceConfig]:
+    """The sources that labels and paths name, all configured ones where none is named."""
+    paths = {source.label: str(source.path) for source in config.sources}
+    return select_sources(config, tuple(paths.get(each, each) for each in named), Path.cwd())
+
+
+def _full_backups(
+    app: Application, wanted: Sequence[SourceConfig], *, dry_run: bool
+) -> list[SourceOutcome]:
+    """Make them, or say what making them would do."""
+    if not wanted:
+        return []
+    if dry_run:
+        return look(app, wanted, _FULL, exists=True)
+    services = app.services()
+    outcomes = run_sources(
+        [app.job(each) for each in wanted],
+        _FULL,
+        lambda: read_heads(services),
+        lambda: prepare_to_write(services),
+    )
+    remember_run(services, outcomes)
+    return outcomes
+
+
+def _result(
+    session: Session,
+    app: Application,
+    decisions: Sequence[SourceDecision],
+    wanted: Sequence[SourceConfig],
+    outcomes: Sequence[SourceOutcome],
+    *,
+    force: bool,
+    dry_run: bool,
+) -> Result:
+    failures: dict[str, Failure] = {
+        each.label: session.failure_of(each.error) for each in decisions if each.error is not None
+    }
+    failures |= failures_of(session, outcomes, frozenset(source.path for source in wanted))
+    not_attempted = [source.label for source in wanted[len(outcomes) :]]
+    failure = of_sources(failures, len(decisions))
+    shown = list(failures.items())
+    if failure is not None and len(failures) > 1:
+        shown.append(("", failure))
+    prices, doubts = app.prices, app.price_doubts
+    document = compact_rendering.document(
+        app.store.url, decisions, prices, doubts, failures, force=force, dry_run=dry_run
+    )
+    run = documents.of_outcomes(
+        app.store.url, outcomes, failures, not_attempted, None, dry_run=dry_run
+    )
+    return Result(
+        documents.with_failure(
+            {**document, "sources": run["sources"], "not_attempted": not_attempted}, failure
+        ),
+        [
+            *compact_rendering.text(decisions, prices, doubts, force=force, dry_run=dry_run),
+            *text.of_outcomes(outcomes, not_attempted, None, dry_run=dry_run),
+        ],
+        failure,
+        shown,
+        summary=not dry_run,
+    )
