@@ -43,8 +43,8 @@ def with_held(
 ) -> Head | None:
     """The head with those of ``removed`` that are held, and their ancestors, in their old places.
 
-    None when none of them is missing. One with an ancestor that is
-    neither live nor among ``removed`` cannot be restored, and is not listed.
+    None when none of them is missing. One with an ancestor that is neither live nor among
+    ``removed`` cannot be restored, and is not listed.
     """
     if head is None:
         return None
