@@ -21,11 +21,11 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.plan.cost import early_deletion, minimum_until, storage_cost
+from btrfs_to_s3.plan.cost import StorageCost, early_deletion, minimum_until, storage_cost
 from btrfs_to_s3.plan.restore_cost import stored_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable
     from datetime import datetime
 
     from btrfs_to_s3.model.backup import HeadEntry
@@ -61,23 +61,26 @@ class Early:
 
 
 def judge_early(
-    going: Sequence[HeadEntry], minimum: Minimum, now: datetime
+    going: Iterable[HeadEntry], minimum: Minimum, now: datetime
 ) -> dict[BackupId, Early]:
     """Those of ``going``, which no rule keeps and no kept backup needs, that are billed anyway."""
-    entries = {entry.backup_id: entry for entry in going}
-    free = {each: entry for each, entry in entries.items() if _until(entry) <= now}
-    return {
-        backup_id: _judge(entry, _ancestors(entry, entries, free), minimum, now)
-        for backup_id, entry in entries.items()
-        if backup_id not in free
-    }
+    forced: dict[BackupId, StorageCost] = {}
+    found: dict[BackupId, Early] = {}
+    # A parent always has a lower sequence than its child: it was live when that was added.
+    for entry in sorted(going, key=lambda entry: entry.sequence):
+        above = StorageCost() if entry.parent is None else forced.get(entry.parent, StorageCost())
+        if _until(entry) > now:
+            found[entry.backup_id] = _judge(entry, above, minimum, now)
+            forced[entry.backup_id] = above
+        else:
+            forced[entry.backup_id] = above + storage_cost(minimum.prices, stored_of(entry))
+    return found
 
 
-def _judge(entry: HeadEntry, forced: Sequence[HeadEntry], minimum: Minimum, now: datetime) -> Early:
-    """``forced`` are the ancestors that could go without a charge if this one went."""
+def _judge(entry: HeadEntry, storage: StorageCost, minimum: Minimum, now: datetime) -> Early:
+    """``storage`` is of the ancestors that could go without a charge if this one went."""
     until = _until(entry)
     charge = early_deletion(minimum.prices, stored_of(entry), entry.finished, now)
-    storage = storage_cost(minimum.prices, *map(stored_of, forced))
     days = Decimal((until - now) // timedelta(microseconds=1)) / (_DAY // timedelta(microseconds=1))
     extra = storage.a_day * days
     unpriced = charge.unpriced | storage.unpriced
@@ -97,18 +100,3 @@ def _judge(entry: HeadEntry, forced: Sequence[HeadEntry], minimum: Minimum, now:
 
 def _until(entry: HeadEntry) -> datetime:
     return minimum_until(entry.data_class, entry.finished)
-
-
-def _ancestors(
-    entry: HeadEntry,
-    entries: Mapping[BackupId, HeadEntry],
-    wanted: Mapping[BackupId, HeadEntry],
-) -> list[HeadEntry]:
-    """The ancestors among ``wanted``; the way to them leads through ``entries`` only."""
-    found: list[HeadEntry] = []
-    step = entry.parent
-    while step is not None and step in entries:
-        if step in wanted:
-            found.append(entries[step])
-        step = entries[step].parent
-    return found

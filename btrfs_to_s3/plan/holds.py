@@ -43,21 +43,23 @@ def with_held(
 ) -> Head | None:
     """The head with those of ``removed`` that are held, and their ancestors, in their old places.
 
-    None when none of them is missing. One with an ancestor that is
-    neither live nor among ``removed`` cannot be restored, and is not listed.
+    None when none of them is missing. One with an ancestor that is neither live nor among
+    ``removed`` cannot be restored, and is not listed.
     """
     if head is None:
         return None
     live = {entry.backup_id for entry in head.backups}
     back: dict[BackupId, HeadEntry] = {}
+    known = set(live)
     for backup_id in removed.keys() & set(holds):
         chain: dict[BackupId, HeadEntry] = {}
         step: BackupId | None = backup_id
-        while step is not None and step in removed and step not in live:
+        while step is not None and step in removed and step not in known:
             chain[step] = removed[step]
             step = removed[step].parent
-        if step is None or step in live:
+        if step is None or step in live or step in back:
             back |= chain
+        known |= chain.keys()
     if not back:
         return None
     ordered = sorted((*head.backups, *back.values()), key=lambda entry: entry.sequence)

@@ -14,7 +14,7 @@ from btrfs_to_s3.plan.chain import chain_of, live_chains
 from btrfs_to_s3.plan.cost import minimum_until
 from btrfs_to_s3.plan.early import Minimum
 from btrfs_to_s3.plan.retention import PrunePlan, plan_prune
-from tests.plan.build import T0, days, entry, head
+from tests.plan.build import T0, chain, days, entry, head
 from tests.plan.prices import GB, PRICES
 from tests.plan.strategies import classes, cold_heads, policies, presents, quickly, times
 
@@ -175,10 +175,10 @@ def test_what_is_left_costs_nothing_that_removing_it_would_save(
         assert minimum_until(item.data_class, item.finished) > now
     gone = {item.backup_id: item for item in plain.removals}
     for item in result.removals:
-        chain = [item.backup_id, *(each.backup_id for each in chain_of(forest, item.backup_id))]
+        links = [item.backup_id, *(each.backup_id for each in chain_of(forest, item.backup_id))]
         free = [
             each
-            for each in chain
+            for each in links
             if each in gone and minimum_until(gone[each].data_class, gone[each].finished) <= now
         ]
         assert free, "it could have stayed at no cost"
@@ -197,3 +197,11 @@ def test_a_clock_that_is_behind_leaves_at_least_as_much(
 
 def test_every_class_of_the_examples_has_a_price() -> None:
     assert set(classes) <= set(PRICES.classes)
+
+
+def test_ten_thousand_backups_of_one_chain_are_judged_at_once() -> None:
+    entries = [replace(item, data_class="DEEP_ARCHIVE") for item in chain(10_000)]
+    live = head(*entries, entry(20_000, time=T0 + days(30_000)))
+    result = plan_prune(live, LAST, T0 + days(10_000), None, Minimum(PRICES))
+    assert len(result.removals) == 10_000
+    assert len(result.early) == 181
