@@ -86,16 +86,19 @@ def _page(
     try:
         return session.call("ListObjectsV2", prefix, attempt)
     except RepositoryError as error:
-        refused = (
-            isinstance(error, UnsupportedRequestError) or error.context.get("status") == BAD_REQUEST
-        )
-        if not refused or "OptionalObjectAttributes" not in request:
+        if not _is_refused(error) or "OptionalObjectAttributes" not in request:
             raise
         del request["OptionalObjectAttributes"]
         page = session.call("ListObjectsV2", prefix, attempt)
         session.learned.restore_status = False
         _log.info("%s lists no thaw states", session.settings.service)
         return page
+
+
+def _is_refused(error: RepositoryError) -> bool:
+    """Whether the service may not know what was asked beside the listing."""
+    unknown = isinstance(error, UnsupportedRequestError)
+    return unknown or error.context.get("status") == BAD_REQUEST
 
 
 def _listed(session: Session, entry: ObjectTypeDef) -> ListedObject:
@@ -133,16 +136,13 @@ def list_versions(session: Session, prefix: str) -> Iterator[ListedVersion]:
                 prefix,
                 lambda _: session.client.list_object_versions(**request),
             )
-        except UnsupportedRequestError:
-            return
         except RepositoryError as error:
-            if (
-                error.context.get("status") != BAD_REQUEST
-                or "OptionalObjectAttributes" not in request
-            ):
-                raise
-            del request["OptionalObjectAttributes"]
-            continue
+            if "OptionalObjectAttributes" in request and _is_refused(error):
+                del request["OptionalObjectAttributes"]
+                continue
+            if isinstance(error, UnsupportedRequestError):
+                return
+            raise
         for entry in page.get("Versions", ()):
             yield _listed_version(session, entry)
         for removed in page.get("DeleteMarkers", ()):

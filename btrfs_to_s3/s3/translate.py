@@ -80,7 +80,8 @@ _RULES: Final[Mapping[Kind, _Rule]] = {
         Verdict.FINAL,
         NotReadableYetError,
         "{key} lies in an archive storage class and is not thawed",
-        "request a thaw first: btrfs-to-s3 thaw",
+        "'btrfs-to-s3 restore --wait' thaws what it needs and waits; 'btrfs-to-s3 thaw' does it "
+        "beforehand",
     ),
     Kind.CLOCK: _Rule(
         Verdict.FINAL,

@@ -74,6 +74,19 @@ def test_a_role_that_may_not_ask_for_versioning_gets_what_is_listed(
         assert [item.key for item in store.list_versions("")] == ["k"]
 
 
+@pytest.mark.parametrize(("status", "code"), [(400, "InvalidArgument"), (501, "NotImplemented")])
+def test_a_service_that_lists_no_thaws_of_versions_still_lists_versions(
+    moto: Place, proxy: FaultProxy, status: int, code: str
+) -> None:
+    bucket = moto.service.create_bucket()
+    with closing(moto.service.client()) as client:
+        client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    with moto.store(bucket=bucket, endpoint_url=proxy.url) as store:
+        create(store, "k")
+        proxy.fail("?versions", lambda exchange: exchange.error(status, code))
+        assert [item.key for item in store.list_versions("")] == ["k"]
+
+
 def test_an_archived_object_is_not_readable_until_it_is_thawed(moto: Place) -> None:
     assert isinstance(moto.service, Moto)
     with (

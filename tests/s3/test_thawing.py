@@ -20,6 +20,7 @@ from btrfs_to_s3.model.storage_class import Tier
 from btrfs_to_s3.s3 import World
 from btrfs_to_s3.s3.bandwidth import TokenBucket
 from btrfs_to_s3.s3.thawing import thaw_state
+from integration_tests.harness.services import Moto
 from tests.s3.fakes import FakeTime, sha
 from tests.s3.fault_proxy import slow_down
 
@@ -43,6 +44,9 @@ def archived(
 
 
 def test_a_thaw_is_requested_seen_and_counted(moto: Place) -> None:
+    assert isinstance(moto.service, Moto)
+    # moto shows a thaw that takes no time as under way once, then as done.
+    moto.service.thaw_after(0)
     with archived(moto) as store:
         with pytest.raises(NotReadableYetError):
             store.get("k", offset=0, size_bytes=1)
@@ -53,8 +57,11 @@ def test_a_thaw_is_requested_seen_and_counted(moto: Place) -> None:
         assert store.request_thaw("k", None, 2, Tier.STANDARD) is ThawAnswer.ACCEPTED
         assert store.request_thaw("k", None, 2, Tier.BULK) is ThawAnswer.READABLE
 
-        after = store.head("k")
+        during, after = store.head("k"), store.head("k")
+        assert during is not None
+        assert (during.thawing, during.thawed_until) == (True, None)
         assert after is not None
+        assert not after.thawing
         assert after.thawed_until is not None
         assert 1.9 < (after.thawed_until - datetime.now(UTC)).total_seconds() / 86400 < 2.1
         assert store.get("k", offset=0, size_bytes=1) == b"x"

@@ -30,8 +30,8 @@ size = "8MiB"
 large_files = 2
 mutations = 20
 [archive]
-thaw = "3s"
-timeout = "30s"
+thaw = "10s"
+timeout = "60s"
 [backup]
 chunk_size = "5MiB"
 """
