@@ -13,10 +13,12 @@ from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.model.identity import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from btrfs_to_s3.model.backup import Head, HeadEntry
+    from btrfs_to_s3.model.identity import BackupId
     from btrfs_to_s3.operations.compare import TreeComparison
+    from btrfs_to_s3.operations.holds import Hold, HoldChange, HoldListing
     from btrfs_to_s3.operations.listing import Listing, ShownBackup, Unreadable
     from btrfs_to_s3.operations.restore import RestoreResult
     from btrfs_to_s3.operations.run import SourceOutcome
@@ -67,19 +69,30 @@ def of_outcomes(
     }
 
 
-def of_listing(repository: str, listing: Listing) -> Document:
-    """Sources with their backups, oldest first."""
+def of_listing(
+    repository: str, listing: Listing, held: Collection[BackupId] | None = None
+) -> Document:
+    """Sources with their backups, oldest first; ``held`` is None where nobody looked."""
     return {
         "repository": repository,
         "sources": [
-            {**_source(head), "backups": [entry_of(entry) for entry in _ordered(head)]}
+            {
+                **_source(head),
+                "backups": [
+                    {
+                        **entry_of(entry),
+                        "held": None if held is None else entry.backup_id in held,
+                    }
+                    for entry in _ordered(head)
+                ],
+            }
             for head in listing.heads
         ],
         "unreadable": [_unreadable(each) for each in listing.unreadable],
     }
 
 
-def of_shown(repository: str, shown: ShownBackup) -> Document:
+def of_shown(repository: str, shown: ShownBackup, hold: Hold | None = None) -> Document:
     """One backup: what the head and the manifest say, and what restoring it takes."""
     manifest = shown.manifest
     return {
@@ -104,9 +117,42 @@ def of_shown(repository: str, shown: ShownBackup) -> Document:
             "index_key": manifest.index.key,
             "catalog_key": None if manifest.catalog is None else manifest.catalog.key,
         },
+        "hold": None if hold is None else of_hold(hold),
         "chain": [entry_of(entry) for entry in shown.chain],
         "restore_raw_size_bytes": sum(entry.raw_size_bytes for entry in shown.chain),
         "restore_stored_size_bytes": sum(entry.stored_size_bytes for entry in shown.chain),
+    }
+
+
+def of_holds(repository: str, found: HoldListing) -> Document:
+    """The backups that are held."""
+    return {
+        "repository": repository,
+        "holds": [of_hold(hold) for hold in found.holds],
+        "unreadable": [_unreadable(each) for each in found.listing.unreadable],
+    }
+
+
+def of_hold_change(repository: str, change: HoldChange, *, held: bool) -> Document:
+    """What a hold or its removal left."""
+    return {
+        "repository": repository,
+        "source_id": str(change.source_id),
+        "backup_id": str(change.entry.backup_id),
+        "held": held,
+        "changed": change.changed,
+        "note_time": time(change.time),
+    }
+
+
+def of_hold(hold: Hold) -> Document:
+    """A held backup, and what was noted about it."""
+    return {
+        "source_id": str(hold.source_id),
+        "backup_id": str(hold.backup_id),
+        "since_time": time(hold.since),
+        "reason": hold.reason,
+        "writer": hold.writer,
     }
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.cli import documents, human
+from btrfs_to_s3.cli import documents, human, money
 from btrfs_to_s3.cli.text import facts, line, requests, table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from rich.console import RenderableType
 
     from btrfs_to_s3.cli.documents import Document
     from btrfs_to_s3.cli.exit_codes import Failure
+    from btrfs_to_s3.model.identity import BackupId
     from btrfs_to_s3.model.objects import DeleteFailure
+    from btrfs_to_s3.model.prices import PriceList
     from btrfs_to_s3.operations.prune import (
         PruneResult,
         RepositoryPlan,
@@ -22,6 +26,16 @@ if TYPE_CHECKING:
         SourceResult,
     )
     from btrfs_to_s3.operations.prune_orphans import OrphanRemovals, OrphanResult
+    from btrfs_to_s3.plan.early import Early
+    from btrfs_to_s3.plan.retention import PrunePlan
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """What amounts were made with, and why it may be wrong here."""
+
+    prices: PriceList
+    doubts: Sequence[str] = ()
 
 
 def document(
@@ -30,12 +44,14 @@ def document(
     done: PruneResult | None,
     failures: Mapping[str, Failure],
     counts: Mapping[str, int],
+    priced: Priced,
 ) -> Document:
     """The plan, and where it was carried out what that gave."""
     return {
         "repository": repository,
         "dry_run": done is None,
         **decided(planned, done, failures),
+        "prices": money.prices_of(priced.prices, priced.doubts),
         "requests": dict(counts),
         "duration_s": None if done is None else documents.seconds(done.duration),
     }
@@ -75,11 +91,27 @@ def _planned_source(each: SourcePlan) -> Document:
                 "keep": item.keep,
                 "reasons": list(item.reasons),
                 "stored_size_bytes": item.entry.stored_size_bytes,
+                "early_deletion": None if item.early is None else _early(item.early),
             }
             for item in lines
         ],
         "unfinished": [str(backup_id) for backup_id in each.unfinished],
         "freed_bytes": 0 if each.plan is None else each.plan.freed_bytes,
+        "early_deletion_amount": None if each.plan is None else money.amount(each.plan.charge),
+        "early_deletion_all_amount": None
+        if each.plan is None
+        else money.amount(each.plan.charge_of_all),
+        "unpriced": [] if each.plan is None else sorted(each.plan.unpriced),
+    }
+
+
+def _early(early: Early) -> Document:
+    """A backup that no rule keeps and that is billed until the end of a minimum duration."""
+    return {
+        "left": early.leave,
+        "until_time": documents.time(early.until),
+        "charge_amount": money.amount(early.charge),
+        "keeping_more_amount": money.amount(early.extra),
     }
 
 
@@ -108,14 +140,17 @@ def text(
     done: PruneResult | None,
     other_hosts: Sequence[str],
     counts: Mapping[str, int],
+    priced: Priced,
 ) -> list[RenderableType]:
     """Every decision before, what was done after."""
     parts: list[RenderableType] = []
     if done is None:
-        parts += plan_text(planned)
+        parts += plan_text(planned, priced)
     else:
+        plans = {each.wishes.source_id: each.plan for each in planned.sources}
         for result in done.sources:
             parts += _done(result)
+            parts += _charges(plans.get(result.source_id), priced, result.removed)
         parts += _orphans_done(done.orphans)
         pairs = [("took", human.span(done.duration)), ("requests", requests(counts))]
         parts += [line("prune", "bold"), facts(pairs)]
@@ -126,10 +161,47 @@ def text(
     return parts
 
 
-def plan_text(planned: RepositoryPlan) -> list[RenderableType]:
+def plan_text(planned: RepositoryPlan, priced: Priced) -> list[RenderableType]:
     """Every decision with its reason."""
-    of_sources = [part for each in planned.sources for part in _plan_of_source(each)]
+    of_sources = [
+        part
+        for each in planned.sources
+        for part in (*_plan_of_source(each), *_charges(each.plan, priced))
+    ]
     return [*of_sources, *_plan_of_orphans(planned.orphans)]
+
+
+def _charges(
+    plan: PrunePlan | None, priced: Priced, removed: Collection[BackupId] | None = None
+) -> list[RenderableType]:
+    """What is charged for early deletion, and what is left because it would be.
+
+    ``removed`` is what is gone, None where nothing was carried out.
+    """
+    if plan is None or not plan.early:
+        return []
+    currency = priced.prices.currency
+    gone = {entry.backup_id for entry in plan.removals} if removed is None else set(removed)
+    charges = [each.charge for entry, each in plan.early if entry.backup_id in gone]
+    pairs: list[tuple[str, str]] = []
+    if removed is not None:
+        pairs += [("left", f"{entry.backup_id}: {early.reason}") for entry, early in plan.left]
+    if charges:
+        amount = money.at_least(sum(charges, Decimal(0)), currency, plan.unpriced)
+        pairs.append(("charged", f"{amount} for deleting {_backups(len(charges))} early"))
+    if plan.left:
+        soonest = min(early.until for _, early in plan.left)
+        all_now = plan.charge_of_all - (sum(charges, Decimal(0)) if removed is not None else 0)
+        amount = money.at_least(all_now, currency, plan.unpriced)
+        pairs += [
+            ("left", f"{_backups(len(plan.left))} for now, the first until {soonest:%Y-%m-%d}"),
+            ("all now", f"{amount} would be charged, with --pay-early-deletion"),
+        ]
+    return [facts(pairs), money.prices_text(priced.prices, priced.doubts)]
+
+
+def _backups(number: int) -> str:
+    return human.count(number, "backup")
 
 
 def _plan_of_source(each: SourcePlan) -> list[RenderableType]:

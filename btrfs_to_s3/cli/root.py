@@ -33,6 +33,7 @@ ABOUT = {
     "compact": "Make the newest backup restorable with fewer links, where that pays.",
     "completion": "Print the code for completion in a shell.",
     "cost": "Say what the repository costs, and what restoring from it would.",
+    "hold": "Keep a backup whatever the keep rules say.",
     "list": "List backups.",
     "plan": "Say what backup and prune would do now, and why.",
     "prune": "Remove the backups that no keep rule keeps.",

@@ -13,12 +13,14 @@ from btrfs_to_s3.model.identity import Kind
 from btrfs_to_s3.plan.backup import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from rich.console import RenderableType
 
     from btrfs_to_s3.model.backup import Head, HeadEntry
+    from btrfs_to_s3.model.identity import BackupId
     from btrfs_to_s3.operations.backup import BackupResult
+    from btrfs_to_s3.operations.holds import Hold, HoldChange, HoldListing
     from btrfs_to_s3.operations.listing import Listing, ShownBackup
     from btrfs_to_s3.operations.restore import RestoreResult
     from btrfs_to_s3.operations.run import SourceOutcome
@@ -132,8 +134,8 @@ def _planned(outcome: SourceOutcome, plan: BackupPlan, *, dry_run: bool) -> list
     return [line(f"{outcome.label}: {heading}", "bold"), facts(pairs)]
 
 
-def of_listing(listing: Listing) -> list[RenderableType]:
-    """A line for each backup, oldest first."""
+def of_listing(listing: Listing, held: Collection[BackupId] | None = None) -> list[RenderableType]:
+    """A line for each backup, oldest first; ``held`` is None where nobody looked."""
     rows = [
         (
             head.host_name,
@@ -143,7 +145,7 @@ def of_listing(listing: Listing) -> list[RenderableType]:
             human.size(entry.raw_size_bytes),
             human.size(entry.stored_size_bytes),
             entry.data_class,
-            str(entry.backup_id),
+            str(entry.backup_id) + (" (held)" if entry.backup_id in (held or ()) else ""),
         )
         for head in listing.heads
         for entry in sorted(head.backups, key=lambda entry: entry.sequence)
@@ -161,7 +163,7 @@ def of_listing(listing: Listing) -> list[RenderableType]:
     return parts
 
 
-def of_shown(shown: ShownBackup) -> list[RenderableType]:
+def of_shown(shown: ShownBackup, hold: Hold | None = None) -> list[RenderableType]:
     """One backup in full."""
     head, entry, manifest = shown.head, shown.entry, shown.manifest
     raw, stored = entry.raw_size_bytes, entry.stored_size_bytes
@@ -185,6 +187,8 @@ def of_shown(shown: ShownBackup) -> list[RenderableType]:
         ("made by", programs),
         ("restore needs", _chain(shown.chain)),
     ]
+    if hold is not None:
+        pairs.append(("held", f"since {human.moment(hold.since)}{_because(hold)}"))
     return [line(f"{head.source_id}@{entry.backup_id}", "bold"), facts(pairs)]
 
 
@@ -193,6 +197,30 @@ def _chain(chain: Sequence[HeadEntry]) -> str:
     stored = sum(entry.stored_size_bytes for entry in chain)
     links = human.count(len(chain), "backup")
     return f"{links}, {human.size(stored)} to download ({human.size(raw)} to receive)"
+
+
+def of_holds(listing: HoldListing) -> list[RenderableType]:
+    """A line for each held backup."""
+    rows = [
+        (str(each.source_id), str(each.backup_id), human.moment(each.since), each.reason or "-")
+        for each in listing.holds
+    ]
+    if not rows:
+        return [] if listing.listing.unreadable else [line("no backup is held")]
+    return [table(("SOURCE", "BACKUP", "HELD SINCE", "REASON"), rows)]
+
+
+def of_hold_change(change: HoldChange, *, held: bool) -> list[RenderableType]:
+    """What a hold or its removal left."""
+    name = f"{change.source_id}@{change.entry.backup_id}"
+    if not held:
+        return [line(f"{name} is not held any more")]
+    since = "" if change.changed else f" already, since {human.moment(change.time)}"
+    return [line(f"{name} is held{since}: no prune removes it, nor what it is built on")]
+
+
+def _because(hold: Hold) -> str:
+    return "" if hold.reason is None else f": {hold.reason}"
 
 
 def of_status(report: StatusReport) -> list[RenderableType]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
 
 from btrfs_to_s3.errors import UsageError
+from btrfs_to_s3.model.hold import NoteKey
 from btrfs_to_s3.model.identity import BackupId, SourceId
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 REPOSITORY = "repository.json"
 SOURCES = "sources/"
@@ -24,6 +22,8 @@ _MAX_CHUNK_NUMBER = 99_999_999
 _OF_BACKUP = re.compile(
     r"(?P<kind>manifests|indexes|catalogs|notes|chunks)/(?P<source>[^/]+)/(?P<backup>[^/.]+)[/.]"
 )
+_NOTE = re.compile(r"notes/[^/]+/[^/]+/(?P<time>\d{8}T\d{6}\.\d{6}Z)-(?P<what>[a-z0-9-]+)\.json")
+_NOTE_TIME = "%Y%m%dT%H%M%S.%fZ"
 _HEAD = re.compile(r"heads/(?P<source>[^/]+)/current\.json")
 _RECORD = re.compile(r"sources/(?P<source>[^/]+)\.json")
 
@@ -62,9 +62,27 @@ def chunk(source_id: SourceId, backup_id: BackupId, number: int, attempt: str) -
     return f"{chunks(source_id, backup_id)}{number:08d}-{attempt}.zst"
 
 
+def notes(source_id: SourceId, backup_id: BackupId | None = None) -> str:
+    """Prefix of the notes of a source's backups, or of one of them."""
+    return f"{NOTES}{source_id}/" + ("" if backup_id is None else f"{backup_id}/")
+
+
 def note(source_id: SourceId, backup_id: BackupId, time: datetime, what: str) -> str:
     """Key of a note about a backup."""
-    return f"{NOTES}{source_id}/{backup_id}/{time:%Y%m%dT%H%M%SZ}-{what}.json"
+    utc = time.astimezone(UTC)
+    return f"{notes(source_id, backup_id)}{utc:{_NOTE_TIME}}-{what}.json"
+
+
+def note_of(key: str) -> NoteKey | None:
+    """What a note's key says, None when it is not the key of a note."""
+    match, found = _NOTE.fullmatch(key), owner(key)
+    if match is None or found is None:
+        return None
+    try:
+        time = datetime.strptime(match["time"], _NOTE_TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return NoteKey(found[1], time, match["what"])
 
 
 def owner(key: str) -> tuple[SourceId, BackupId] | None:

@@ -126,7 +126,7 @@ def encode_head(head: Head) -> bytes:
             "subvolume_uuid": str(head.subvolume_uuid),
             "writer": head.writer,
             "written": encode_time(head.written),
-            "backups": [_entry_members(entry) for entry in head.backups],
+            "backups": [entry_members(entry) for entry in head.backups],
         }
     )
 
@@ -134,7 +134,7 @@ def encode_head(head: Head) -> bytes:
 def decode_head(data: bytes, what: str) -> Head:
     """Read a head; ``what`` (its key) names it in an ``IntegrityError``."""
     fields = Fields.parse(data, what)
-    entries = tuple(_entry(item) for item in fields.objects("backups"))
+    entries = tuple(head_entry(item) for item in fields.objects("backups"))
     sequences = [entry.sequence for entry in entries]
     if sequences != sorted(set(sequences)):
         raise IntegrityError(f"{what}: the backups' sequence numbers do not grow")
@@ -153,7 +153,8 @@ def decode_head(data: bytes, what: str) -> Head:
     )
 
 
-def _entry_members(entry: HeadEntry) -> dict[str, object]:
+def entry_members(entry: HeadEntry) -> dict[str, object]:
+    """The members of a live backup's entry, as local journals keep them too."""
     return {
         "id": str(entry.backup_id),
         "parent": _optional(entry.parent),
@@ -174,7 +175,8 @@ def _entry_members(entry: HeadEntry) -> dict[str, object]:
     }
 
 
-def _entry(fields: Fields) -> HeadEntry:
+def head_entry(fields: Fields) -> HeadEntry:
+    """Read a live backup's entry; ``IntegrityError`` when it does not follow the format."""
     snapshot = fields.nested("snapshot")
     kind = _kind(fields)
     return HeadEntry(

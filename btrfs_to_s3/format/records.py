@@ -1,14 +1,17 @@
-"""``repository.json`` and ``sources/<source-id>.json`` (docs/format.md §3)."""
+"""``repository.json``, ``sources/<source-id>.json`` and notes (docs/format.md §3 and §6)."""
 
 from __future__ import annotations
 
 from btrfs_to_s3.errors import IntegrityError, UsageError
 from btrfs_to_s3.format.jsonio import Fields, encode_line, encode_time
 from btrfs_to_s3.model.backup import FORMAT_VERSION, Repository, SourceRecord
+from btrfs_to_s3.model.hold import HoldAction, HoldNote
 from btrfs_to_s3.model.identity import BackupId, SourceId
 
 RECORD_LIMIT_BYTES = 64 * 1024
 """No record, and no manifest, is larger."""
+HOLD_REASON_LIMIT = 1000
+"""Characters of a hold's reason."""
 
 
 def encode_repository(repository: Repository) -> bytes:
@@ -60,6 +63,37 @@ def decode_source(data: bytes, what: str) -> SourceRecord:
         path=None if fields.absent("path") else fields.text("path"),
         subvolume_uuid=fields.uuid("subvolume_uuid"),
         created=fields.time("created"),
+    )
+
+
+def encode_hold_note(note: HoldNote) -> bytes:
+    """The bytes of a ``hold`` or ``release`` note."""
+    return encode_line(
+        {
+            "format": FORMAT_VERSION,
+            "source_id": str(note.source_id),
+            "backup_id": str(note.backup_id),
+            "what": note.action.value,
+            "time": encode_time(note.time),
+            "writer": note.writer,
+            "reason": note.reason,
+        }
+    )
+
+
+def decode_hold_note(data: bytes, what: str) -> HoldNote:
+    """Read a note; ``IntegrityError`` when it does not follow the format."""
+    fields = Fields.parse(data, what)
+    action = fields.text("what", 16)
+    if action not in set(HoldAction):
+        raise IntegrityError(f"{what}: {action!r} is no note of a hold")
+    return HoldNote(
+        source_id=source_id_member(fields, "source_id"),
+        backup_id=backup_id_member(fields, "backup_id"),
+        action=HoldAction(action),
+        time=fields.time("time"),
+        writer=fields.text("writer"),
+        reason=None if fields.absent("reason") else fields.text("reason", HOLD_REASON_LIMIT),
     )
 
 

@@ -2,7 +2,8 @@
 
 A plan is a value and making it writes nothing. Carrying it out commits each source's shortened
 head before anything of it is deleted, and journals the removal before that: stopping anywhere
-leaves every live backup whole, and the next run finishes at once what this one began.
+leaves every live backup whole, and the next run finishes at once what this one began. Holds are
+looked up for the plan, for the commit, and once more between the commit and the first deletion.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import BtrfsToS3Error, InterruptedRunError, RepositoryError
+from btrfs_to_s3.format import keys
+from btrfs_to_s3.operations.holds import held_backups
 from btrfs_to_s3.operations.prune_orphans import (
     OrphanResult,
     OrphanWishes,
@@ -24,6 +27,7 @@ from btrfs_to_s3.operations.prune_removal import (
     uploading_here,
 )
 from btrfs_to_s3.plan.chain import live_chains
+from btrfs_to_s3.plan.holds import pin_reason, with_held
 from btrfs_to_s3.plan.retention import plan_prune
 
 if TYPE_CHECKING:
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.policy import KeepPolicy
     from btrfs_to_s3.operations.prune_orphans import OrphanRemovals
     from btrfs_to_s3.operations.services import Services
+    from btrfs_to_s3.plan.early import Minimum
     from btrfs_to_s3.plan.orphans import BackupKey
     from btrfs_to_s3.plan.retention import PrunePlan
 
@@ -45,12 +50,14 @@ class KeepWishes:
     """What is to be kept of one source.
 
     ``pinned`` names backups to keep whatever the rules say, with the reason; the parents of this
-    host's uploads in progress are added. See ``prune_local.needed_parents``.
+    host's uploads in progress are added. See ``prune_local.needed_parents``. ``minimum`` None
+    removes without a look at what the service charges for it.
     """
 
     source_id: SourceId
     keep: KeepPolicy
     pinned: Mapping[BackupId, str] = field(default_factory=dict)
+    minimum: Minimum | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +196,7 @@ class SourcePrune:
         """Commit the shortened head, then delete, descendants first."""
         if self._planned.error is not None:
             raise self._planned.error
-        head = self._commit()
+        head = self._put_back_held(self._commit())
         due = self._journal.due(head, uploading_here(self._services))
         for removal in due:
             self._services.reporter.activity(f"removing {removal.backup_id}")
@@ -199,7 +206,7 @@ class SourcePrune:
                 continue
             self._journal.removed(removal.backup_id)
             self._removed.append(removal.backup_id)
-            self._freed_bytes += removal.stored_size_bytes
+            self._freed_bytes += removal.entry.stored_size_bytes
         if not self._failures:
             self._journal.close()
 
@@ -220,11 +227,36 @@ class SourcePrune:
             return access.head(self._source_id)
         self._journal.begin(planned.plan.removals, planned.head.sequence)
         head = access.commit(self._source_id, self._shortened)
-        listed = set() if head is None else {entry.backup_id for entry in head.backups}
-        self._spared = tuple(
-            entry.backup_id for entry in planned.plan.removals if entry.backup_id in listed
-        )
+        if head is not None:
+            going = (entry.backup_id for entry in planned.plan.removals)
+            self._spared = tuple(each for each in going if head.find(each) is not None)
         return head
+
+    def _put_back_held(self, head: Head | None) -> Head | None:
+        """The second look, once the head lacks what will go: who held it now counts on it.
+
+        A hold that is written later finds the head without the backup, and fails. What was held
+        and has lost its manifest, or an ancestor's, was removed before it was held.
+        """
+        services = self._services
+        due = self._journal.due(head, uploading_here(services))
+        if head is None or not due:
+            return head
+        holds = held_backups(services, self._source_id)
+        if not any(each.backup_id in holds for each in due):
+            return head
+        there = {
+            each.backup_id: each.entry
+            for each in due
+            if services.access.store.head(keys.manifest(self._source_id, each.backup_id))
+        }
+        committed = services.access.commit(
+            self._source_id, lambda present: with_held(present, holds, there)
+        )
+        if committed is not None:
+            back = [each for each in there if committed.find(each) is not None]
+            self._spared = tuple(dict.fromkeys((*self._spared, *back)))
+        return committed
 
     def _shortened(self, head: Head | None) -> Head | None:
         """The head without what was planned to go and, by the newest head, still may."""
@@ -232,11 +264,11 @@ class SourcePrune:
         if head is None or self._planned.plan is None:
             return None
         going = {entry.backup_id for entry in self._planned.plan.removals}
-        pinned = _pinned(wishes, uploading_here(self._services))
+        pinned = _pinned(self._services, wishes, uploading_here(self._services))
         for entry in head.backups:
             if entry.backup_id not in going:
                 pinned.setdefault(entry.backup_id, "it was not planned to go")
-        fresh = plan_prune(head, wishes.keep, self._services.clock(), pinned)
+        fresh = plan_prune(head, wishes.keep, self._services.clock(), pinned, wishes.minimum)
         if not fresh.removals:
             return None
         shortened = replace(head, backups=fresh.remaining)
@@ -251,7 +283,8 @@ def _plan_source(
         head = services.access.head(wishes.source_id)
         if head is None:
             return SourcePlan(wishes)
-        decided = plan_prune(head, wishes.keep, services.clock(), _pinned(wishes, uploading))
+        pinned = _pinned(services, wishes, uploading)
+        decided = plan_prune(head, wishes.keep, services.clock(), pinned, wishes.minimum)
         begun = RemovalJournal(services, wishes.source_id).due(head, uploading)
     except (RepositoryError, InterruptedRunError):
         raise
@@ -261,13 +294,15 @@ def _plan_source(
 
 
 def _pinned(
-    wishes: KeepWishes, uploading: Mapping[BackupKey, BackupId | None]
+    services: Services, wishes: KeepWishes, uploading: Mapping[BackupKey, BackupId | None]
 ) -> dict[BackupId, str]:
+    """What stays whatever the rules say; a hold, just looked up, is the first reason given."""
     pinned = dict(wishes.pinned)
     for (source_id, backup_id), parent in uploading.items():
         if source_id == wishes.source_id and parent is not None:
             pinned[parent] = f"the upload of {backup_id}, in progress, builds on it"
-    return pinned
+    holds = held_backups(services, wishes.source_id)
+    return pinned | {backup_id: pin_reason(note) for backup_id, note in holds.items()}
 
 
 def _run(prune: SourcePrune) -> BtrfsToS3Error | None:

@@ -14,6 +14,7 @@ from btrfs_to_s3.errors import BtrfsToS3Error, IntegrityError, NotReadableYetErr
 from btrfs_to_s3.format import keys
 from btrfs_to_s3.operations.index import StoredIndex
 from btrfs_to_s3.operations.prune_removal import refusal_error, uploading_here
+from btrfs_to_s3.plan.holds import held
 from btrfs_to_s3.plan.orphans import (
     OrphanPlan,
     OrphanRules,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from btrfs_to_s3.model.backup import Head, HeadEntry
+    from btrfs_to_s3.model.hold import NoteKey
     from btrfs_to_s3.model.identity import SourceId
     from btrfs_to_s3.model.objects import DeleteFailure
     from btrfs_to_s3.operations.prune_removal import ObjectRemover
@@ -113,13 +115,16 @@ def plan_orphan_removal(
     """List, then judge by heads read afterwards. Writes nothing.
 
     ``elsewhere`` names backups whose removal is planned already. Memory: one line for each
-    object of a backup that is not live.
+    object of a backup that is not live, and for each note.
     """
     store = services.access.store.bound(services.cancel)
     before = _read_heads(services, wishes.sources)
     counts = {owner: entry.chunk_count for owner, entry in before.live().items()}
+    notes: dict[SourceId, list[NoteKey]] = {}
     seen = survey(
-        _objects(store, wishes.sources, elsewhere), _uploads(store, wishes.sources), counts
+        _with_notes(_objects(store, wishes.sources, elsewhere), notes),
+        _uploads(store, wishes.sources),
+        counts,
     )
     after = _read_heads(services, wishes.sources)
     unreadable = before.unreadable | after.unreadable
@@ -131,6 +136,7 @@ def plan_orphan_removal(
         open_backups=uploading_here(services).keys(),
         now=services.clock(),
         orphan_age=wishes.orphan_age,
+        held={(source_id, each) for source_id, found in notes.items() for each in held(found)},
     )
     planned = plan_orphans(Survey(groups, seen.chunk_counts), rules)
     if wishes.sources is None:
@@ -235,6 +241,17 @@ def _objects(
                 owner = keys.owner(listed.key)
                 if owner is not None and owner not in elsewhere:
                     yield OwnedObject(owner, part, listed)
+
+
+def _with_notes(
+    objects: Iterable[OwnedObject], notes: dict[SourceId, list[NoteKey]]
+) -> Iterator[OwnedObject]:
+    """The objects as they come; what the keys of notes say is collected by source."""
+    for item in objects:
+        note = keys.note_of(item.listed.key) if item.part is Part.NOTE else None
+        if note is not None:
+            notes.setdefault(item.owner[0], []).append(note)
+        yield item
 
 
 def _uploads(store: ObjectStore, sources: Sequence[SourceId] | None) -> Iterator[OwnedUpload]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from btrfs_to_s3.errors import RepositoryError
 from btrfs_to_s3.format import keys
 from btrfs_to_s3.format.jsonio import Fields, encode_time
+from btrfs_to_s3.format.manifest import entry_members, head_entry
 from btrfs_to_s3.format.records import backup_id_member
 from btrfs_to_s3.model.identity import SourceId
 from btrfs_to_s3.model.objects import DeleteTarget
@@ -39,11 +40,18 @@ _ROOTS = {
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A backup on its way out. It may go once a head newer than ``after_sequence`` lacks it."""
+    """A backup on its way out. It may go once a head newer than ``after_sequence`` lacks it.
 
-    backup_id: BackupId
+    ``entry`` is how a head listed it, to be put back where it turns out to be held.
+    """
+
+    entry: HeadEntry
     after_sequence: int
-    stored_size_bytes: int
+
+    @property
+    def backup_id(self) -> BackupId:
+        """Which backup it is."""
+        return self.entry.backup_id
 
 
 class RemovalJournal:
@@ -66,7 +74,7 @@ class RemovalJournal:
                     "what": "removing",
                     "backup_id": str(entry.backup_id),
                     "after_sequence": sequence,
-                    "stored_size": entry.stored_size_bytes,
+                    "entry": entry_members(entry),
                     "at": encode_time(self._clock()),
                 }
             )
@@ -87,10 +95,10 @@ class RemovalJournal:
             backup_id = backup_id_member(fields, "backup_id")
             # A backup that is begun again is ordered anew.
             found.pop(backup_id, None)
-            if fields.text("what") == "removing":
-                found[backup_id] = Removal(
-                    backup_id, fields.integer("after_sequence"), fields.integer("stored_size")
-                )
+            # A line without the entry is an older program's: what it names is an orphan.
+            if fields.text("what") == "removing" and not fields.absent("entry"):
+                entry = head_entry(fields.nested("entry"))
+                found[backup_id] = Removal(entry, fields.integer("after_sequence"))
         return tuple(found.values())
 
     def due(self, head: Head | None, uploading: Collection[BackupKey]) -> tuple[Removal, ...]:

@@ -115,7 +115,8 @@ class OrphanRules:
     """When an object of no live backup may go.
 
     ``live`` are the backups of every head, read after the listing ended; ``headed`` the sources
-    that have a head. ``open_backups`` are those of this host's open journals.
+    that have a head. ``open_backups`` are those of this host's open journals; ``held`` those
+    whose notes say so, live or not.
     """
 
     live: Collection[BackupKey]
@@ -123,6 +124,7 @@ class OrphanRules:
     open_backups: Collection[BackupKey]
     now: datetime
     orphan_age: timedelta
+    held: Collection[BackupKey] = ()
 
 
 def survey(
@@ -214,6 +216,8 @@ def _why_left(
         return "its source has manifests but no head: rebuild the head first"
     if owner in rules.open_backups:
         return "its upload is in this host's journal"
+    if owner in rules.held and group.has_manifest:
+        return "it is held, but not live: a prune was stopped; rebuild the head to have it back"
     if group.youngest is None or not _is_old(group.youngest, rules):
         return "it is younger than orphan_age: its upload may still go on"
     return None

@@ -19,6 +19,7 @@ from btrfs_to_s3.cli import (
     verify_rendering,
 )
 from btrfs_to_s3.cli.exit_codes import Failure, of_sources
+from btrfs_to_s3.cli.prune_rendering import Priced
 from btrfs_to_s3.cli.simulation import SimulatedSource
 from btrfs_to_s3.errors import IntegrityError, SourceError
 from btrfs_to_s3.model.backup import Head
@@ -28,6 +29,7 @@ from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
 from btrfs_to_s3.operations.backup import BackupResult
 from btrfs_to_s3.operations.compact import SourceDecision
 from btrfs_to_s3.operations.compare import TreeComparison
+from btrfs_to_s3.operations.holds import Hold, HoldChange, HoldListing
 from btrfs_to_s3.operations.listing import Listing, ShownBackup, Unreadable
 from btrfs_to_s3.operations.prune import (
     KeepWishes,
@@ -44,6 +46,7 @@ from btrfs_to_s3.operations.verify_report import Counts, Finding, Level, Problem
 from btrfs_to_s3.plan.backup import BackupPlan, Decision
 from btrfs_to_s3.plan.compaction import Compaction, Course
 from btrfs_to_s3.plan.cost_report import CostReport, source_cost
+from btrfs_to_s3.plan.early import Minimum
 from btrfs_to_s3.plan.orphans import LostUpload, Orphan, OrphanPlan
 from btrfs_to_s3.plan.parents import Parent
 from btrfs_to_s3.plan.plan_cost import Form
@@ -174,7 +177,7 @@ def plan() -> Rendering:
         },
         [
             *text.of_outcomes(_plans(), (), None, dry_run=True),
-            *prune_rendering.plan_text(prunes),
+            *prune_rendering.plan_text(prunes, Priced(PRICES)),
             *plan_cost_rendering.text(cost, PRICES, doubts),
         ],
     )
@@ -194,6 +197,28 @@ def list_() -> Rendering:
         documents.with_failure(documents.of_listing(URL, listing), Failure.of(DAMAGED)),
         text.of_listing(listing),
     )
+
+
+def hold_list() -> Rendering:
+    holds = (
+        Hold(SOURCE_ID, FULL.backup_id, T0, "before the audit", "nas pid 4242"),
+        Hold(SOURCE_ID, SECOND.backup_id, T0 + days(2), None, None),
+    )
+    found = HoldListing(holds, Listing((HEAD,), ()))
+    return documents.of_holds(URL, found), text.of_holds(found)
+
+
+def hold_add() -> Rendering:
+    change = HoldChange(SOURCE_ID, FULL, T0, "before the audit", changed=True)
+    return (
+        documents.of_hold_change(URL, change, held=True),
+        text.of_hold_change(change, held=True),
+    )
+
+
+def list_source() -> Rendering:
+    listing, held = Listing((HEAD,), ()), {FULL.backup_id}
+    return documents.of_listing(URL, listing, held), text.of_listing(listing, held)
 
 
 def show() -> Rendering:
@@ -275,10 +300,22 @@ def verify() -> Rendering:
 
 
 def _prune_plan() -> RepositoryPlan:
-    alone = replace(FULL, backup_id=replace(FULL.backup_id, tag="0ddba11c"), sequence=0)
-    pruned = head(alone, FULL, FIRST, SECOND)
+    alone = replace(FULL, backup_id=replace(FULL.backup_id, tag="0ddba11c"), sequence=-9)
+    cold = replace(
+        alone, backup_id=replace(alone.backup_id, tag="c01dc01d"), data_class="DEEP_ARCHIVE"
+    )
+    on_alone = replace(
+        FIRST,
+        backup_id=replace(FIRST.backup_id, tag="0ddc01d0"),
+        parent=alone.backup_id,
+        data_class="DEEP_ARCHIVE",
+        stored_size_bytes=100 * 1024**3,
+    )
+    old = [replace(entry, sequence=-number) for number, entry in enumerate((on_alone, cold), 1)]
+    pruned = head(alone, *old, FULL, FIRST, SECOND)
     keep = KeepPolicy(last=1)
-    source = SourcePlan(KeepWishes(SOURCE_ID, keep), pruned, plan_prune(pruned, keep, T0 + days(4)))
+    decided = plan_prune(pruned, keep, T0 + days(4), minimum=Minimum(PRICES))
+    source = SourcePlan(KeepWishes(SOURCE_ID, keep), pruned, decided)
     listed = ListedObject("chunks/x/00000000-aaaaaaaa.zst", 3 * MIB, "e", T0, "STANDARD")
     upload = UnfinishedUpload("chunks/x/00000001-aaaaaaaa.zst", "u1", T0)
     reason = "its backup was never committed"
@@ -298,8 +335,8 @@ def _prune_plan() -> RepositoryPlan:
 def prune_dry_run() -> Rendering:
     planned = _prune_plan()
     return (
-        prune_rendering.document(URL, planned, None, {}, REQUESTS),
-        prune_rendering.text(planned, None, ("laptop/data",), REQUESTS),
+        prune_rendering.document(URL, planned, None, {}, REQUESTS, Priced(PRICES)),
+        prune_rendering.text(planned, None, ("laptop/data",), REQUESTS, Priced(PRICES)),
     )
 
 
@@ -322,8 +359,8 @@ def prune() -> Rendering:
         timedelta(seconds=3),
     )
     return (
-        prune_rendering.document(URL, planned, done, {}, REQUESTS),
-        prune_rendering.text(planned, done, (), REQUESTS),
+        prune_rendering.document(URL, planned, done, {}, REQUESTS, Priced(PRICES)),
+        prune_rendering.text(planned, done, (), REQUESTS, Priced(PRICES)),
     )
 
 
@@ -405,6 +442,9 @@ ALL: dict[str, Callable[[], Rendering]] = {
     "compact": compact,
     "cost": cost,
     "list": list_,
+    "list-source": list_source,
+    "hold-add": hold_add,
+    "hold-list": hold_list,
     "show": show,
     "status": status,
     "restore": restore,

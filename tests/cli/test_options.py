@@ -15,7 +15,7 @@ from btrfs_to_s3.config.settings import SETTINGS
 if TYPE_CHECKING:
     from tests.cli.program import Program
 
-REQUIRED = {"show": ["data"], "restore": ["data", "--target", "/nowhere"]}
+REQUIRED = {"hold": ["list"], "show": ["data"], "restore": ["data", "--target", "/nowhere"]}
 SETTING_OPTIONS = [
     (name, option.opts[0])
     for name, command in sorted(root.commands.items())

@@ -12,13 +12,14 @@ import pytest
 from rich.text import Text
 
 from btrfs_to_s3.cli.output import write_json, write_text
-from btrfs_to_s3.cli.prune_rendering import plan_text
+from btrfs_to_s3.cli.prune_rendering import Priced, plan_text
 from btrfs_to_s3.cli.text import facts, table
 from btrfs_to_s3.errors import LocalSpaceError
 from btrfs_to_s3.model.policy import KeepPolicy
 from btrfs_to_s3.operations.prune import KeepWishes, RepositoryPlan, SourcePlan
 from tests.cli.test_messages import Terminal
 from tests.plan.build import SOURCE_ID
+from tests.plan.prices import PRICES
 
 if TYPE_CHECKING:
     from tests.cli.program import Program
@@ -129,7 +130,7 @@ def test_an_error_keeps_its_exit_code_when_nobody_reads_standard_error(alone: Pr
 def test_a_source_without_backups_is_a_sentence_and_no_empty_table() -> None:
     stream = io.StringIO()
     begun = SourcePlan(KeepWishes(SOURCE_ID, KeepPolicy()))
-    write_text(stream, plan_text(RepositoryPlan((begun,), None)))
+    write_text(stream, plan_text(RepositoryPlan((begun,), None), Priced(PRICES)))
     assert stream.getvalue() == f"{SOURCE_ID}: no backups yet, so none to remove\n"
 
 

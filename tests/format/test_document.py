@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,15 @@ from btrfs_to_s3.format.manifest import (
     encode_manifest,
 )
 from btrfs_to_s3.format.records import (
+    decode_hold_note,
     decode_repository,
     decode_source,
+    encode_hold_note,
     encode_repository,
     encode_source,
 )
 from btrfs_to_s3.format.trailer import Trailer, decode_trailer, encode_trailer
+from btrfs_to_s3.model.hold import NoteKey
 from btrfs_to_s3.model.identity import BackupId, SourceId
 
 if TYPE_CHECKING:
@@ -55,6 +59,7 @@ AGAIN: dict[str, Callable[[bytes], bytes]] = {
     "head": lambda data: encode_head(decode_head(data, "example")),
     "index": lambda data: encode_chunk_record(decode_chunk_record(data, "example")),
     "trailer": _again_trailer,
+    "hold": lambda data: encode_hold_note(decode_hold_note(data, "example")),
 }
 
 
@@ -84,6 +89,21 @@ def test_every_key_of_a_backup_tells_whose_it_is() -> None:
     assert [keys.owner(key) for key in written] == [(SOURCE, BACKUP)] * 4
     assert keys.source_of_head(keys.head(SOURCE)) == SOURCE
     assert keys.source_of_record(keys.source(SOURCE)) == SOURCE
+
+
+def test_the_key_of_a_note_tells_its_time_to_the_microsecond() -> None:
+    time = BACKUP.time + timedelta(microseconds=7)
+    key = keys.note(SOURCE, BACKUP, time.astimezone(timezone(timedelta(hours=5))), "hold")
+    assert key.endswith("/20261120T020000.000007Z-hold.json")
+    assert keys.note_of(key) == NoteKey(BACKUP, time, "hold")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["20261120T020000Z-hold.json", "20261399T020000.000000Z-hold.json", "x-hold.json", "hold"],
+)
+def test_a_note_of_another_form_is_no_note(name: str) -> None:
+    assert keys.note_of(f"{keys.notes(SOURCE, BACKUP)}{name}") is None
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,20 @@ def _forest(grown: list[tuple[int, datetime]]) -> tuple[HeadEntry, ...]:
         parent = entries[-back] if 0 < back <= len(entries) else None
         entries.append(entry(number, parent, time=time))
     return tuple(entries)
+
+
+classes = ("DEEP_ARCHIVE", "DEEP_ARCHIVE", "GLACIER", "STANDARD_IA", "STANDARD")
+"""Storage classes with different minimum durations, and one without."""
+
+
+def cold_heads(min_size: int = 0) -> st.SearchStrategy[Head]:
+    """Forests whose backups are of several storage classes."""
+    chosen = st.lists(st.sampled_from(classes), min_size=14, max_size=14)
+    return st.tuples(forests(min_size), chosen).map(
+        lambda both: head(
+            *(replace(item, data_class=name) for item, name in zip(*both, strict=False))
+        )
+    )
 
 
 def heads(min_size: int = 0) -> st.SearchStrategy[Head]:

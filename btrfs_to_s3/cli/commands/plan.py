@@ -98,6 +98,7 @@ def plan(
         others = {name: each for name, each in pruned.items() if not failures}
         failure = of_sources({**failures, **others}, len(sources))
         forms = {each.label: plan_cost_rendering.form_of(config, each) for each in sources}
+        priced = prune_rendering.Priced(app.prices, app.price_doubts)
         cost = plan_cost_rendering.reckon(app.prices, forms, outcomes, prunes, utc_now())
         document = documents.of_outcomes(
             app.store.url, outcomes, failures, (), None, dry_run=True
@@ -109,7 +110,7 @@ def plan(
             documents.with_failure(document, failure),
             [
                 *text.of_outcomes(outcomes, (), None, dry_run=True),
-                *prune_rendering.plan_text(prunes),
+                *prune_rendering.plan_text(prunes, priced),
                 *plan_cost_rendering.text(cost, app.prices, app.price_doubts),
             ],
             failure,

@@ -11,13 +11,14 @@ from btrfs_to_s3.cli import documents, prune_rendering
 from btrfs_to_s3.cli.exit_codes import of_sources
 from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
 from btrfs_to_s3.cli.output import Result
-from btrfs_to_s3.config.settings import KEEP, ORPHAN_AGE
+from btrfs_to_s3.config.settings import KEEP, ORPHAN_AGE, PRICES
 from btrfs_to_s3.errors import BtrfsToS3Error, SourceError
 from btrfs_to_s3.operations import prune as operation
 from btrfs_to_s3.operations.listing import find_source, read_heads
 from btrfs_to_s3.operations.prepare import prepare_to_read, prepare_to_write
 from btrfs_to_s3.operations.prune_local import needed_parents
 from btrfs_to_s3.operations.status import configured_as
+from btrfs_to_s3.plan.early import Minimum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,12 +38,21 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Only say what would be removed and why; write nothing. [default: do it]",
 )
-@takes(*REPOSITORY, KEEP, ORPHAN_AGE)
+@click.option(
+    "--pay-early-deletion",
+    is_flag=True,
+    help="Remove also what its storage class bills until the end of a minimum duration, and pay "
+    "the charge. [default: leave it while removing it saves nothing]",
+)
+@takes(*REPOSITORY, KEEP, ORPHAN_AGE, PRICES)
 @click.pass_obj
-def prune(session: Session, *, source: str | None, dry_run: bool) -> Result:
+def prune(
+    session: Session, *, source: str | None, dry_run: bool, pay_early_deletion: bool
+) -> Result:
     """Remove the backups that no keep rule keeps, of this host's sources or of SOURCE.
 
-    A backup that a kept one is built on stays, and so does the newest of every source. Without
+    A backup that a kept one is built on stays, and so does the newest of every source, what is
+    held, and what would be charged for early deletion where removing it saves nothing. Without
     SOURCE, objects of no backup that are older than orphan_age go too. A bucket that keeps
     versions loses the removed backups' versions as well.
     """
@@ -54,7 +64,7 @@ def prune(session: Session, *, source: str | None, dry_run: bool) -> Result:
             prepare_to_read(services)
             if not dry_run:
                 prepare_to_write(services)
-            wishes, other_hosts = wishes_of(app, config, source)
+            wishes, other_hosts = wishes_of(app, config, source, pay=pay_early_deletion)
             planned = operation.plan(services, wishes)
             done = None if dry_run else operation.execute(services, planned)
         failures = {
@@ -64,14 +74,12 @@ def prune(session: Session, *, source: str | None, dry_run: bool) -> Result:
         shown = list(failures.items())
         if failure is not None and len(failures) > 1:
             shown.append(("", failure))
+        priced = prune_rendering.Priced(app.prices, app.price_doubts)
+        counts = app.store.request_counts()
+        document = prune_rendering.document(app.store.url, planned, done, failures, counts, priced)
         return Result(
-            documents.with_failure(
-                prune_rendering.document(
-                    app.store.url, planned, done, failures, app.store.request_counts()
-                ),
-                failure,
-            ),
-            prune_rendering.text(planned, done, other_hosts, app.store.request_counts()),
+            documents.with_failure(document, failure),
+            prune_rendering.text(planned, done, other_hosts, counts, priced),
             failure,
             shown,
             summary=done is not None,
@@ -82,11 +90,12 @@ COMMAND = prune
 
 
 def wishes_of(
-    app: Application, config: Config, source: str | None
+    app: Application, config: Config, source: str | None, *, pay: bool = False
 ) -> tuple[operation.PruneWishes, tuple[str, ...]]:
     """What to keep of which source, and the other hosts' sources that are left alone.
 
     The rules are those of the source's own table in the configuration file, else the file's.
+    ``pay`` removes also what is charged for being deleted early.
     """
     services = app.services()
     host = services.access.host
@@ -107,7 +116,7 @@ def wishes_of(
             if head.source_id not in wanted
         )
         wanted += [each.source_id for each in listing.unreadable]
-    keeps = tuple(_keep(app, by_id.get(source_id), source_id) for source_id in wanted)
+    keeps = tuple(_keep(app, by_id.get(source_id), source_id, pay=pay) for source_id in wanted)
     return operation.PruneWishes(keeps, config.orphan_age, source is None), others
 
 
@@ -118,10 +127,15 @@ def wishes_for(app: Application, sources: Mapping[SourceId, SourceConfig]) -> op
 
 
 def _keep(
-    app: Application, configured: SourceConfig | None, source_id: SourceId
+    app: Application,
+    configured: SourceConfig | None,
+    source_id: SourceId,
+    *,
+    pay: bool = False,
 ) -> operation.KeepWishes:
     policy = app.config.policy if configured is None else configured.policy
-    return operation.KeepWishes(source_id, policy.keep, _pinned(app, configured, source_id))
+    pinned = _pinned(app, configured, source_id)
+    return operation.KeepWishes(source_id, policy.keep, pinned, Minimum(app.prices, pay))
 
 
 def _configured(

@@ -9,6 +9,7 @@ import click
 from btrfs_to_s3.cli import documents, text
 from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.operations.holds import held_backups, read_hold
 from btrfs_to_s3.operations.listing import show_backup
 from btrfs_to_s3.operations.prepare import prepare_to_read
 
@@ -28,8 +29,12 @@ def show(session: Session, *, backup: str) -> Result:
     """
     with session.application(session.config()) as app:
         prepare_to_read(app.services())
-        shown = show_backup(app.services(), backup)
-        return Result(documents.of_shown(app.store.url, shown), text.of_shown(shown))
+        services = app.services()
+        shown = show_backup(services, backup)
+        source_id = shown.head.source_id
+        note = held_backups(services, source_id).get(shown.entry.backup_id)
+        hold = None if note is None else read_hold(services, source_id, note)
+        return Result(documents.of_shown(app.store.url, shown, hold), text.of_shown(shown, hold))
 
 
 COMMAND = show
