@@ -133,8 +133,9 @@ def _wanted(
     """What is kept for its own sake, with the reasons."""
     dated = [Dated(entry.backup_id, entry.snapshot_time, entry.sequence) for entry in head.backups]
     wanted = dict(kept_by_rules(dated, policy, now))
+    live = {entry.backup_id for entry in head.backups}
     for backup_id, reason in pinned.items():
-        if head.find(backup_id) is not None:
+        if backup_id in live:
             wanted[backup_id] = (*wanted.get(backup_id, ()), reason)
     if head.newest is not None:
         newest = head.newest.backup_id

@@ -6,7 +6,9 @@ times the time between the two, and never more than a full one. Changes are take
 each time: where the same files change again and again, ``tree`` stores less than is reckoned here.
 Every run finds a change and succeeds, and its snapshot stays as long as an increment is to be built
 on it. After the last run of a day the keep rules prune, and what is live then is paid for that
-day. Growth, parents and pruning are the program's own (``plan.growth``, ``tree``, ``retention``).
+day. In a class with a minimum duration ``prune`` leaves what is billed anyway: so does this,
+without asking what its ancestors cost meanwhile, and prunes once a week. Growth, parents and
+pruning are the program's own (``plan.growth``, ``tree``, ``retention``).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from uuid import UUID
 from btrfs_to_s3.model.backup import Head, HeadEntry, StreamIdentity
 from btrfs_to_s3.model.identity import BackupId, Kind, SourceId
 from btrfs_to_s3.model.policy import Strategy
+from btrfs_to_s3.model.storage_class import storage_class
 from btrfs_to_s3.plan.cost import (
     EarlyDeletion,
     PutCost,
@@ -27,6 +30,7 @@ from btrfs_to_s3.plan.cost import (
     Stored,
     billed_bytes_of,
     early_deletion,
+    minimum_until,
     put_cost,
     storage_cost,
 )
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.plan.restore_cost import Line, RestoreEstimate
 
 _DAY: Final = timedelta(days=1)
+_DAYS_OF_WEEK: Final = 7
 _NOWHERE: Final = SourceId("simulated", "00000000")
 
 
@@ -104,13 +109,15 @@ def simulate(prices: PriceList, scenario: Scenario, strategy: Strategy, line: Li
     """Replay the scenario with one strategy; its other rules are the scenario's."""
     world = Replay(prices, scenario, strategy)
     storage_total, run = Decimal(0), scenario.start
+    billed_on = storage_class(scenario.form.data_class).minimum_duration
+    pruned_every = _DAYS_OF_WEEK if billed_on else 1
     for day in range(1, scenario.days + 1):
         end = scenario.start + day * _DAY
         last = None
         while run < end:
             world.back_up(run)
             last, run = run, run + scenario.rates.every
-        if last is not None:
+        if last is not None and (day - 1) % pruned_every == 0:
             world.prune(last)
         storage_total += world.storage.a_day
     worst = world.worst
@@ -222,6 +229,12 @@ class Replay:
             return
         bases = coming_bases(self._spine(), self._policy, now, self.live)
         pinned = {entry.backup_id: "increments to come are built on it" for entry in bases}
+        if any(storage_class(name).minimum_duration for name in self._billed):
+            pinned |= {
+                backup_id: "its class bills it all the same"
+                for backup_id, entry in self.live.items()
+                if minimum_until(entry.data_class, entry.finished) > now
+            }
         for entry in plan_prune(_head(self.live.values()), keep, now, pinned).removals:
             stored = stored_of(entry)
             self.early += early_deletion(self._prices, stored, entry.finished, now)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.backup import HeadEntry
 
 FORM = Form("STANDARD", chunk_size_bytes=GB, part_size_bytes=GB)
+COLD = replace(FORM, data_class="GLACIER")
 OFTEN = Economy(PRICES, KeepPolicy(), FORM, Line(GB, GB), horizon=days(2), restores_a_year=365)
 """Two days with a restore on each."""
 
@@ -88,19 +89,22 @@ def test_with_few_restores_it_does_not() -> None:
     assert "chain of 5 to 3.35 (1.90 + 1.03 + 0.00 + 0.42) USD" in found.reason
 
 
-def test_deleting_the_old_chain_early_is_charged() -> None:
-    # Keep the last alone: the new full backup of today frees the chain at once. Of GLACIER's 90
-    # days its backups of days 1 to 5 (finished 5 minutes into them) have 85 to 89 left:
-    # (400 x 85 + 100 x (86 + 87 + 88 + 89)) GB-days = 69000, and 800 x 5 minutes more.
-    cold = head(*_chain(5, "GLACIER"))
-    economy = replace(OFTEN, keep=KeepPolicy(last=1), form=replace(FORM, data_class="GLACIER"))
-    found = decide_compaction(cold, POLICY, economy, NOW)
+def test_the_old_chain_goes_when_no_rule_keeps_it_and_it_is_not_billed_on() -> None:
+    # Keep the last alone: the new full backup of today frees the chain at once in STANDARD, so
+    # (400 + 500) x 0.03 / 30 = 0.9 are paid; going on keeps it: (900 + 1000) x 0.03 / 30 = 1.9.
+    keep = replace(OFTEN, keep=KeepPolicy(last=1))
+    found = decide_compaction(FIVE, POLICY, keep, NOW)
     assert found.go_on is not None
     assert found.anew is not None
-    gb_days = 69000 + 800 * Decimal(5) / 1440
-    expected = gb_days * (1 + Decimal(32) / 1024**2) * Decimal("0.006") / 30
-    assert found.go_on.early == 0
-    assert abs(found.anew.early - expected) < Decimal("1e-15")
+    assert (found.go_on.storage, found.anew.storage) == (Decimal("1.9"), Decimal("0.9"))
+    # GLACIER bills the chain for 90 days all the same, so prune leaves it: (1200 + 1300) GB-days.
+    cold = head(*_chain(5, "GLACIER"))
+    found = decide_compaction(cold, POLICY, replace(keep, form=COLD), NOW)
+    assert found.anew is not None
+    overhead = (32 * Decimal("0.006") + 8 * Decimal("0.03")) / 1024**2
+    expected = 2500 * (Decimal("0.006") + overhead) / 30
+    assert abs(found.anew.storage - expected) < Decimal("1e-15")
+    assert found.anew.early == 0
 
 
 def test_a_full_backup_that_the_policy_wants_anyway_changes_nothing() -> None:

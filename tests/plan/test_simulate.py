@@ -81,15 +81,25 @@ def test_a_tree_of_the_same_ten_days_is_what_it_is_by_hand() -> None:
     assert (found.worst, found.worst_bytes) == (T0 + days(9), 49 * GB)
 
 
-def test_deleting_early_is_charged_when_it_happens() -> None:
-    # The chain above in GLACIER: on day 6 the backups 0 to 3 go, 84, 85, 86 and 87 of their 90
-    # days before the minimum: (40 x 84 + 85 + 86 + 87) = 3618 GB-days x 0.006 / 30 = 0.7236, and
-    # 32 KiB more for each chunk of 1 GB.
+def test_what_a_class_bills_anyway_stays_as_prune_leaves_it() -> None:
+    # The chain above in GLACIER: nothing goes within its 90 days, so all of 3 x 40 + 7 x 1 stay.
+    # GB-days: 40+41+42+43+83+84+85+86+126+127 = 757 x 0.006 / 30 = 0.1514, and for each chunk of
+    # 1 GB 32 KiB more at the same price and 8 KiB at 0.03.
     cold = replace(TEN_DAYS, form=replace(FORM, data_class="GLACIER"))
     found = simulate(PRICES, cold, Strategy.CHAIN, LINE)
-    own = Decimal(32) / 1024**2
-    assert abs(found.early.total - Decimal("0.7236") * (1 + own)) < Decimal("1e-20")
+    assert (found.removed, found.stored_end_bytes) == (0, 127 * GB)
+    overhead = (32 * Decimal("0.006") + 8 * Decimal("0.03")) / 1024**2
+    assert abs(found.storage_total - 757 * (Decimal("0.006") + overhead) / 30) < Decimal("1e-20")
+    assert found.early.total == 0
     assert [each.tier for each in found.restores] == ["expedited", "standard", "bulk"]
+
+
+def test_what_is_past_its_minimum_goes() -> None:
+    # 200 days: what was made in the last 90 stays at least, the first chains are gone.
+    cold = replace(TEN_DAYS, form=replace(FORM, data_class="GLACIER"), days=200)
+    found = simulate(PRICES, cold, Strategy.CHAIN, LINE)
+    # At most 90 days, a week between prunes, and the chain of 4 that the oldest is in.
+    assert 90 <= found.made - found.removed <= 90 + 7 + 4
 
 
 def test_an_increment_is_never_larger_than_a_full_backup() -> None:
