@@ -103,6 +103,7 @@ def of_shown(repository: str, shown: ShownBackup) -> Document:
             "manifest_sha256": shown.entry.manifest_sha256_hex,
             "index_key": manifest.index.key,
             "catalog_key": None if manifest.catalog is None else manifest.catalog.key,
+            "origin_repository_id": manifest.origin_repository_id,
         },
         "chain": [entry_of(entry) for entry in shown.chain],
         "restore_raw_size_bytes": sum(entry.raw_size_bytes for entry in shown.chain),

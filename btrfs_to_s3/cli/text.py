@@ -185,6 +185,8 @@ def of_shown(shown: ShownBackup) -> list[RenderableType]:
         ("made by", programs),
         ("restore needs", _chain(shown.chain)),
     ]
+    if manifest.origin_repository_id is not None:
+        pairs.append(("copied", f"first made in repository {manifest.origin_repository_id}"))
     return [line(f"{head.source_id}@{entry.backup_id}", "bold"), facts(pairs)]
 
 

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli import copy_rendering, documents, prune_rendering, text, verify_rendering
 from btrfs_to_s3.cli.exit_codes import Failure, of_sources
-from btrfs_to_s3.errors import IntegrityError, SourceError
+from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.repositories import failed, grouped
+from btrfs_to_s3.config.load import load
+from btrfs_to_s3.config.repository import RepositoryUrl
+from btrfs_to_s3.errors import IntegrityError, SourceError, UnreachableError
 from btrfs_to_s3.model.backup import Head
 from btrfs_to_s3.model.identity import Kind, SourceId
 from btrfs_to_s3.model.objects import DeleteFailure, ListedObject, UnfinishedUpload
@@ -296,6 +300,17 @@ def prune() -> Rendering:
     )
 
 
+def list_several() -> Rendering:
+    """Two repositories, of which one cannot be reached."""
+    config = load(None, environ={}, command_line={}, default_file=Path("/no/such/file"))
+    home = replace(config, repository=RepositoryUrl.parse(URL))
+    away = replace(config, name="offsite", repository=RepositoryUrl.parse("s3://away/pre"))
+    alone = list_()
+    down = Failure.of(UnreachableError("no connection to the service", hint="check the network"))
+    result = grouped([(home, Result(alone[0], alone[1])), (away, failed(down))])
+    return result.document, list(result.text)
+
+
 def copy_dry_run() -> Rendering:
     planned = plan_copy(HEAD, SECOND, [replace(HEAD, backups=(FULL,))])
     urls = (URL, "s3://away/pre")
@@ -331,6 +346,7 @@ ALL: dict[str, Callable[[], Rendering]] = {
     "copy": copy,
     "copy-dry-run": copy_dry_run,
     "list": list_,
+    "list-several": list_several,
     "show": show,
     "status": status,
     "restore": restore,
