@@ -94,9 +94,9 @@ def _finish(session: Session, result: Result) -> int:
 
 def _print(session: Session, result: Result) -> None:
     if session.options.json:
-        write_json(session.stdout, result.document)
-    elif result.text and not (result.summary and session.options.quiet):
-        write_text(session.stdout, result.text)
+        write_json(session.stdout, result.made_document())
+    elif not (result.summary and session.options.quiet):
+        write_text(session.stdout, result.made_text())
 
 
 def _messages(session: Session) -> Messages:

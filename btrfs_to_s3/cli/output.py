@@ -16,10 +16,11 @@ from btrfs_to_s3.cli.lazily import lazily
 from btrfs_to_s3.errors import LocalSpaceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console, RenderableType
 
+    from btrfs_to_s3.cli.documents import Document
     from btrfs_to_s3.cli.exit_codes import Failure
 
 _ANY_WIDTH = 10_000
@@ -30,20 +31,29 @@ _ANY_WIDTH = 10_000
 class Result:
     """What a command has to say: the same as a JSON document and as text.
 
-    A plain string in ``text`` is written as it is; anything else is rendered by rich.
+    A plain string in ``text`` is written as it is; anything else is rendered by rich. Either may
+    be a function that makes it, so that what is not asked for is not made.
 
     ``failures`` are to be shown on standard error, by subject; ``failure`` ends the program.
     ``summary`` is text about what was done, checked or found fresh, which ``-q`` leaves out.
     """
 
-    document: dict[str, object]
-    text: Sequence[RenderableType]
+    document: Document | Callable[[], Document]
+    text: Sequence[RenderableType] | Callable[[], Sequence[RenderableType]]
     failure: Failure | None = None
     failures: Sequence[tuple[str, Failure]] = field(default=())
     summary: bool = False
 
+    def made_document(self) -> Document:
+        """The document, made now if it was not before."""
+        return self.document() if callable(self.document) else self.document
 
-def write_json(stream: TextIO, document: dict[str, object]) -> None:
+    def made_text(self) -> Sequence[RenderableType]:
+        """The text, made now if it was not before."""
+        return self.text() if callable(self.text) else self.text
+
+
+def write_json(stream: TextIO, document: Document) -> None:
     """One document, its keys in the order given, ending in a newline."""
     _write(stream, json.dumps(document, indent=2) + "\n")
 

@@ -84,9 +84,12 @@ def _planned_source(each: SourcePlan) -> Document:
 
 
 def _planned_orphans(orphans: OrphanRemovals | None) -> Document:
-    """Objects of no live backup: how many would go, and what stays and why."""
+    """Objects of no live backup: how many would go, and what stays and why.
+
+    Nulls where they were not looked for, or could not be.
+    """
     if orphans is None:
-        return {"object_count": 0, "freed_bytes": 0, "upload_count": 0, "left": []}
+        return {"object_count": None, "freed_bytes": None, "upload_count": None, "left": []}
     left: list[Document] = [
         {"source_id": str(source_id), "backup_id": str(backup_id), "reason": reason}
         for (source_id, backup_id), reason in orphans.plan.left

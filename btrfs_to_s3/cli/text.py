@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from btrfs_to_s3.plan.restore import RestorePlan
 
 _INDENT = 2
+_LONG_TABLE = 500
+"""Rows from which on a table is set without rich."""
 _REQUEST_KINDS = ("put", "get", "list", "head", "delete")
 
 
@@ -54,12 +57,31 @@ def table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()
 ) -> RenderableType:
     """A table without rules; ``right`` names the columns of numbers."""
+    printable = [[human.printable(cell) for cell in row] for row in rows]
+    if len(printable) > _LONG_TABLE:
+        return _long_table(columns, printable, right)
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        made.add_row(*(line(cell) for cell in row))
+    for row in printable:
+        made.add_row(*map(Text, row))
     return made
+
+
+def _long_table(columns: Sequence[str], rows: Iterable[list[str]], right: Sequence[str]) -> str:
+    """The same columns without rich, which takes a millisecond for each row."""
+    lines = [list(columns), *rows]
+    widths = [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)]
+    places = [(width, column in right) for width, column in zip(widths, columns, strict=True)]
+    return "\n".join(
+        "  ".join(
+            " " * (width - cell_len(cell)) + cell
+            if to_the_right
+            else cell + " " * (width - cell_len(cell))
+            for cell, (width, to_the_right) in zip(line, places, strict=True)
+        )
+        for line in lines
+    )
 
 
 def requests(counts: Mapping[str, int]) -> str:

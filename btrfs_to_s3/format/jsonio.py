@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
@@ -31,6 +32,12 @@ def encode_time(moment: datetime) -> str:
     """RFC 3339 in UTC, ``Z``, a fraction only where there is one."""
     text = moment.astimezone(UTC).replace(tzinfo=None).isoformat()
     return (text.rstrip("0") if "." in text else text) + "Z"
+
+
+@lru_cache(maxsize=4096)
+def _uuid(text: str) -> UUID:
+    """In a head most uuids stand several times: snapshot, stream and the child's parent."""
+    return UUID(text)
 
 
 class Fields:
@@ -110,7 +117,7 @@ class Fields:
         """A uuid in its hyphenated form."""
         value = self.text(name, 36)
         try:
-            return UUID(value)
+            return _uuid(value)
         except ValueError as error:
             raise self._fail(name, "a uuid") from error
 
@@ -121,6 +128,8 @@ class Fields:
             moment = datetime.fromisoformat(value)
         except ValueError as error:
             raise self._fail(name, "a time in RFC 3339") from error
+        if moment.tzinfo is UTC:
+            return moment
         if moment.tzinfo is None:
             raise self._fail(name, "a time with its zone")
         return moment.astimezone(UTC)

@@ -18,6 +18,7 @@ from btrfs_to_s3.model.identity import BackupId, Kind
 
 HEAD_LIMIT_BYTES = 256 * 1024 * 1024
 """Far above any head: 100,000 backups take about 60 MB."""
+_KINDS = {kind.value: kind for kind in Kind}
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -207,10 +208,10 @@ def _entry(fields: Fields) -> HeadEntry:
 
 
 def _kind(fields: Fields) -> Kind:
-    try:
-        return Kind(fields.text("kind", 16))
-    except ValueError as error:
-        raise IntegrityError(f"{fields.what}: {error}") from error
+    kind = _KINDS.get(fields.text("kind", 16))
+    if kind is None:
+        raise IntegrityError(f"{fields.what}: member 'kind' must be {' or '.join(_KINDS)}")
+    return kind
 
 
 def _parent(fields: Fields, kind: Kind) -> BackupId | None:

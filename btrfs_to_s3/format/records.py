@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from btrfs_to_s3.errors import IntegrityError, UsageError
 from btrfs_to_s3.format.jsonio import Fields, encode_line, encode_time
 from btrfs_to_s3.model.backup import FORMAT_VERSION, Repository, SourceRecord
@@ -63,6 +65,12 @@ def decode_source(data: bytes, what: str) -> SourceRecord:
     )
 
 
+@lru_cache(maxsize=4096)
+def _backup_id(text: str) -> BackupId:
+    """In a head most ids stand twice: as a backup's own and as its child's parent."""
+    return BackupId.parse(text)
+
+
 def source_id_member(fields: Fields, name: str) -> SourceId:
     """A member that holds a source id."""
     try:
@@ -74,6 +82,6 @@ def source_id_member(fields: Fields, name: str) -> SourceId:
 def backup_id_member(fields: Fields, name: str) -> BackupId:
     """A member that holds a backup id."""
     try:
-        return BackupId.parse(fields.text(name, 80))
+        return _backup_id(fields.text(name, 80))
     except UsageError as error:
         raise IntegrityError(f"{fields.what}: {error}") from error

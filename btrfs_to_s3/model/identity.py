@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 LABEL_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SOURCE_ID_PATTERN = re.compile(r"([A-Za-z0-9._-]{1,64})-([0-9a-f]{8})")
-_BACKUP_ID_PATTERN = re.compile(r"(\d{8}T\d{6}Z)-(full|incr)-([0-9a-f]{8})")
-_TIME_FORMAT = "%Y%m%dT%H%M%SZ"
+_BACKUP_ID_PATTERN = re.compile(
+    r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z-(full|incr)-([0-9a-f]{8})"
+)
 
 
 class Kind(StrEnum):
@@ -54,7 +55,9 @@ class BackupId:
     tag: str
 
     def __str__(self) -> str:
-        return f"{self.time.strftime(_TIME_FORMAT)}-{self.kind}-{self.tag}"
+        # isoformat takes a third of strftime's time, and a list may have 100,000 ids.
+        compact = self.time.replace(tzinfo=None).isoformat().replace("-", "").replace(":", "")
+        return f"{compact}Z-{self.kind}-{self.tag}"
 
     @classmethod
     def of(cls, snapshot_time: datetime, kind: Kind, stream_uuid: UUID) -> Self:
@@ -67,11 +70,14 @@ class BackupId:
         match = _BACKUP_ID_PATTERN.fullmatch(text)
         if match is None:
             raise UsageError(f"{text!r} is not a backup id (<time>-<full|incr>-<8 hex digits>)")
+        *digits, kind, tag = match.groups()
+        year, month, day, hour, minute, second = map(int, digits)
         try:
-            time = datetime.strptime(match[1], _TIME_FORMAT).replace(tzinfo=UTC)
+            # strptime takes ten times as long, and a head may list 100,000 ids.
+            time = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
         except ValueError as error:
             raise UsageError(f"{text!r} is not a backup id: {error}") from error
-        return cls(time, Kind(match[2]), match[3])
+        return cls(time, Kind(kind), tag)
 
 
 def label_of(path: str) -> str:

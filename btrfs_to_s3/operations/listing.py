@@ -47,11 +47,11 @@ def read_heads(services: Services) -> Listing:
     """Every source's head; one that is damaged does not hide the others."""
     heads: list[Head] = []
     unreadable: list[Unreadable] = []
-    for source_id in services.access.source_ids():
+    for listed in services.access.listed_sources():
         try:
-            head = services.access.head(source_id)
+            head = services.access.listed_head(listed)
         except IntegrityError as error:
-            unreadable.append(Unreadable(source_id, error))
+            unreadable.append(Unreadable(listed.source_id, error))
             continue
         if head is not None:
             heads.append(head)

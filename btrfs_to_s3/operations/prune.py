@@ -55,11 +55,15 @@ class KeepWishes:
 
 @dataclass(frozen=True, slots=True)
 class PruneWishes:
-    """What to prune. Orphans are looked for in these sources, or in the ``whole_repository``."""
+    """What to prune. Orphans are looked for in these sources, or in the ``whole_repository``.
+
+    Without ``orphans`` none are looked for, and nothing but heads is read.
+    """
 
     sources: tuple[KeepWishes, ...]
     orphan_age: timedelta
     whole_repository: bool
+    orphans: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,8 @@ def plan(services: Services, wishes: PruneWishes) -> RepositoryPlan:
     """
     uploading = uploading_here(services)
     sources = tuple(_plan_source(services, each, uploading) for each in wishes.sources)
+    if not wishes.orphans:
+        return RepositoryPlan(sources, None)
     unfinished = {
         (source.wishes.source_id, backup_id)
         for source in sources

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from copy import copy
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3 import __version__
@@ -18,7 +18,6 @@ from btrfs_to_s3.errors import (
     UsageError,
 )
 from btrfs_to_s3.format import keys
-from btrfs_to_s3.format.jsonio import Fields, encode_line
 from btrfs_to_s3.format.manifest import (
     HEAD_LIMIT_BYTES,
     decode_head,
@@ -34,13 +33,13 @@ from btrfs_to_s3.format.records import (
 )
 from btrfs_to_s3.model.backup import Repository
 from btrfs_to_s3.model.objects import Create, Replace, Role
+from btrfs_to_s3.operations.head_cache import HeadCache
 from btrfs_to_s3.operations.intact import read_intact
 from btrfs_to_s3.plan.rebuild import rebuild_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
     from datetime import datetime
-    from uuid import UUID
 
     from btrfs_to_s3.model.backup import Head, HeadEntry, Manifest, SourceRecord
     from btrfs_to_s3.model.identity import BackupId, SourceId
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
 
 PROGRAM = f"btrfs-to-s3 {__version__}"
 _COMMIT_TRIES = 10
-_HEAD_CACHE = "head"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +71,19 @@ class _LoadedHead:
     etag: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class ListedSource:
+    """A source as listings show it; ``head_etag`` is None where its head is lost."""
+
+    source_id: SourceId
+    head_etag: str | None
+
+
 @dataclass(slots=True)
 class _Opened:
     """What ``open`` or ``create`` read; one for all views of a repository."""
 
     repository: Repository | None = None
-
-
-def remembered_heads(state: LocalState, snapshots: Collection[UUID]) -> tuple[Head, ...]:
-    """The last heads seen here of a repository's sources that list one of these snapshots."""
-    found: list[Head] = []
-    wanted = [str(uuid).encode() for uuid in snapshots]
-    for name in state.remembered(_HEAD_CACHE):
-        _, _, data = (state.recall(_HEAD_CACHE, name) or b"").partition(b"\n")
-        if not any(uuid in data for uuid in wanted):
-            continue
-        # A damaged cache is no cache.
-        with contextlib.suppress(IntegrityError):
-            found.append(decode_head(data, f"the remembered head {name}"))
-    return tuple(found)
 
 
 class RepositoryAccess:
@@ -125,6 +117,10 @@ class RepositoryAccess:
         if self._opened.repository is None:
             raise AssertionError("the repository was not opened")
         return self._opened.repository.repository_id
+
+    @property
+    def _cache(self) -> HeadCache:
+        return HeadCache(self._state, self.repository_id)
 
     def open(self) -> bytes:
         """Read ``repository.json`` and return its bytes.
@@ -171,20 +167,24 @@ class RepositoryAccess:
 
     def source_ids(self) -> list[SourceId]:
         """Every source that has a head or, its head being lost, a record."""
-        found: set[SourceId] = set()
-        for listed in self.store.list(keys.HEADS):
-            source_id = keys.source_of_head(listed.key)
-            if source_id is not None:
-                found.add(source_id)
+        return [listed.source_id for listed in self.listed_sources()]
+
+    def listed_sources(self) -> list[ListedSource]:
+        """The same, each with what the listing tells of its head."""
+        found: dict[SourceId, str | None] = {}
         for listed in self.store.list(keys.SOURCES):
             source_id = keys.source_of_record(listed.key)
             if source_id is not None:
-                found.add(source_id)
-        return sorted(found)
+                found[source_id] = None
+        for listed in self.store.list(keys.HEADS):
+            source_id = keys.source_of_head(listed.key)
+            if source_id is not None:
+                found[source_id] = listed.etag
+        return [ListedSource(*each) for each in sorted(found.items(), key=itemgetter(0))]
 
     def heads(self) -> list[Head]:
         """The heads of all sources that have at least one backup."""
-        loaded = (self.head(source_id) for source_id in self.source_ids())
+        loaded = (self.listed_head(listed) for listed in self.listed_sources())
         return [head for head in loaded if head is not None]
 
     def head(self, source_id: SourceId) -> Head | None:
@@ -194,6 +194,14 @@ class RepositoryAccess:
         than one this machine has seen, or damaged.
         """
         return self._load(source_id).head
+
+    def listed_head(self, listed: ListedSource) -> Head | None:
+        """``head``, without asking for one that this machine has as it was just listed."""
+        if listed.head_etag is not None:
+            cached = self._cache.recall(listed.source_id, listed.head_etag)
+            if cached is not None:
+                return cached
+        return self.head(listed.source_id)
 
     def source_record(self, source_id: SourceId) -> SourceRecord:
         """The source's record."""
@@ -241,7 +249,7 @@ class RepositoryAccess:
                 winner = "another writer" if present is None else present.writer
                 self._reporter.note(f"{winner} changed the head of {source_id} first: trying again")
                 continue
-            self._remember(source_id, head.sequence, stored.etag, data)
+            self._cache.remember(stored.etag, head)
             return head
         raise RaceLostError(
             f"{winner} kept changing the head of {source_id}: this change was not committed",
@@ -269,7 +277,7 @@ class RepositoryAccess:
             role=Role.METADATA,
             condition=Create.ONLY_NEW if state is None else Replace(state.etag),
         )
-        self._remember(source_id, rebuilt.sequence, stored.etag, data)
+        self._cache.remember(stored.etag, rebuilt)
         return rebuilt
 
     # Manifests
@@ -313,7 +321,7 @@ class RepositoryAccess:
             data, etag = self.store.get_whole(key, limit_bytes=HEAD_LIMIT_BYTES)
         except MissingObjectError:
             rebuilt = self._rebuilt(source_id, without)
-            if rebuilt is None and self._seen_sequence(source_id):
+            if rebuilt is None and self._cache.seen_sequence(source_id):
                 raise IntegrityError(
                     f"the head of {source_id} and all its manifests are gone, although this "
                     "machine has seen backups of it",
@@ -336,7 +344,7 @@ class RepositoryAccess:
                 "so that it is rebuilt from the manifests",
                 key=key,
             )
-        seen = self._seen_sequence(source_id)
+        seen = self._cache.seen_sequence(source_id)
         if head.sequence < seen:
             raise IntegrityError(
                 f"the head of {source_id} was rolled back: it has sequence {head.sequence}, this "
@@ -345,7 +353,7 @@ class RepositoryAccess:
                 "again every backup whose manifests are still there",
                 key=key,
             )
-        self._remember(source_id, head.sequence, etag, data)
+        self._cache.remember(etag, head)
         return _LoadedHead(head, etag)
 
     def _rebuilt(self, source_id: SourceId, without: BackupId | None = None) -> Head | None:
@@ -368,21 +376,8 @@ class RepositoryAccess:
             repository_id=self.repository_id,
             writer=self.host.writer,
             written=self.clock(),
-            after_sequence=self._seen_sequence(source_id),
+            after_sequence=self._cache.seen_sequence(source_id),
         )
         for line in result.left_out:
             self._reporter.warn(f"left out of the rebuilt head: {line.backup_id}: {line.reason}")
         return result.head
-
-    def _seen_sequence(self, source_id: SourceId) -> int:
-        cached = self._state.recall(_HEAD_CACHE, f"{self.repository_id}-{source_id}")
-        if cached is None:
-            return 0
-        try:
-            return Fields.parse(cached, "the cached head", versioned=False).integer("sequence")
-        except IntegrityError:
-            return 0
-
-    def _remember(self, source_id: SourceId, sequence: int, etag: str, data: bytes) -> None:
-        line = encode_line({"sequence": sequence, "etag": etag})
-        self._state.remember(_HEAD_CACHE, f"{self.repository_id}-{source_id}", line + data)

@@ -36,7 +36,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BackupOptions:
-    """What the person asked for, the same for every source of the run."""
+    """What the person asked for, the same for every source of the run.
+
+    Without ``check_chain`` the stored chain that a plan relies on is not looked at.
+    """
 
     full: bool = False
     force: bool = False
@@ -44,6 +47,7 @@ class BackupOptions:
     adopt: SourceId | None = None
     new: bool = False
     snapshot: Path | None = None
+    check_chain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +238,7 @@ def _decide(job: SourceJob, options: BackupOptions, volume: Volume, seen: Observ
     given = None if options.snapshot is None else volume.subvolume_at(options.snapshot)
     wishes = BackupWishes(options.full, options.force, options.restart, given, job.chain)
     plan = plan_backup(seen.facts, wishes, services.clock())
-    if head is None or plan.relies_on is None:
+    if head is None or plan.relies_on is None or not options.check_chain:
         return plan
     missing = what_is_missing(services.access.store, head, plan.relies_on)
     if missing is None:

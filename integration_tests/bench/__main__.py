@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from integration_tests.bench import backup, memory, restore
-from integration_tests.bench.places import DataSpec, choose_folder, seeded
+from integration_tests.bench import backup, memory, restore, scale
+from integration_tests.bench.places import SHARED_MEMORY, DataSpec, choose_folder, seeded
 from integration_tests.harness.loopback import why_unavailable
 from integration_tests.harness.state import sweep
 
@@ -32,7 +32,7 @@ def _size(text: str) -> int:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m integration_tests.bench", description=__doc__)
-    parser.add_argument("what", nargs="+", choices=["backup", "restore", "memory"])
+    parser.add_argument("what", nargs="+", choices=["backup", "restore", "memory", "scale"])
     parser.add_argument("--files", type=int, default=125_000, help="[default: 125000]")
     parser.add_argument("--bytes", type=_size, default=5 * _GB, help="[default: 5GB]")
     parser.add_argument("--runs", type=int, default=3, help="rounds [default: 3]")
@@ -43,8 +43,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--streams", type=_size, nargs="+", default=[_GB, 10 * _GB, 50 * _GB], help="for memory"
     )
+    parser.add_argument(
+        "--backups", type=int, default=10_000, help="for scale; 100 chunks each [default: 10000]"
+    )
     arguments = parser.parse_args()
     if arguments.quick:
+        arguments.backups = 600
         arguments.files, arguments.bytes, arguments.runs = 5_000, 300 * _MB, 1
         arguments.streams = [300 * _MB, _GB]
     return arguments
@@ -83,9 +87,12 @@ def _on_data(arguments: argparse.Namespace) -> list[tuple[str, Report]]:
 def main() -> None:
     """Measure what was asked for."""
     arguments = _parse()
-    reports = [] if arguments.what == ["memory"] else _on_data(arguments)
+    reports = _on_data(arguments) if {"backup", "restore"} & set(arguments.what) else []
     if "memory" in arguments.what:
         reports.append(("memory", memory.measure(arguments.streams)))
+    if "scale" in arguments.what:
+        folder = arguments.directory or SHARED_MEMORY
+        reports.append(("scale", scale.measure(folder, arguments.backups, arguments.runs)))
     for name, report in reports:
         print(f"\n{report.table()}\n{report.save(name)}")
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from integration_tests.harness.services.service import Service
 
 OURS: Final = "btrfs-to-s3"
+PREFIX: Final = "bench"
 _SOURCE: Final = "data"
 _COMPRESS: Final = ("zstd", "-q", "-T2", "-1")
 
@@ -97,7 +98,7 @@ def environment(service: Service, bucket: str, state: Path) -> dict[str, str]:
     """What our program is run with."""
     return {
         **service.environment(),
-        "BTRFS_TO_S3_URL": f"s3://{bucket}/bench",
+        "BTRFS_TO_S3_URL": f"s3://{bucket}/{PREFIX}",
         "BTRFS_TO_S3_STATE_DIR": str(state),
         "PYTHONPATH": str(REPOSITORY),
     }

@@ -308,7 +308,7 @@ def list_several() -> Rendering:
     alone = list_()
     down = Failure.of(UnreachableError("no connection to the service", hint="check the network"))
     result = grouped([(home, Result(alone[0], alone[1])), (away, failed(down))])
-    return result.document, list(result.text)
+    return result.made_document(), list(result.made_text())
 
 
 def copy_dry_run() -> Rendering:

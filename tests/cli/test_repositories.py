@@ -277,9 +277,8 @@ def test_what_names_one_repository_is_refused_for_several(two: Program) -> None:
     assert ran.lines[1] == "hint: did you mean offsite?"
 
 
-def test_an_interrupted_backup_of_both_goes_on_with_one_stream(
-    two: Program, data: Path, target: Path, sends: Path, proxy: FaultProxy
-) -> None:
+def _interrupt(two: Program, data: Path, proxy: FaultProxy) -> str:
+    """Stop a backup of both with Ctrl-C while chunks are on their way; what it printed."""
     (data / "random").write_bytes(os.urandom(8_000_000))
     slow = two.with_environment(BTRFS_TO_S3_BANDWIDTH_LIMIT="1MB/s")
     with slow.start("backup", "--json") as process:
@@ -291,6 +290,13 @@ def test_an_interrupted_backup_of_both_goes_on_with_one_stream(
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
+    return str(out)
+
+
+def test_an_interrupted_backup_of_both_goes_on_with_one_stream(
+    two: Program, data: Path, target: Path, sends: Path, proxy: FaultProxy
+) -> None:
+    out = _interrupt(two, data, proxy)
     assert json.loads(out)["error"]["kind"] in {"interrupted", "repositories_failed"}
 
     again = two.run("backup", "--json")
@@ -301,6 +307,17 @@ def test_an_interrupted_backup_of_both_goes_on_with_one_stream(
     assert _restored(two, data, target, "default") == "first\n"
     assert _restored(two, data, target, "offsite") == "first\n"
     assert _started(sends) == 2
+
+
+def test_an_upload_that_is_given_up_leaves_the_snapshot_that_another_one_sends(
+    two: Program, filesystem: LoopbackBtrfs, data: Path, proxy: FaultProxy
+) -> None:
+    _interrupt(two, data, proxy)
+    [sent] = _snapshots(filesystem, data)
+    assert two.run("backup", "--restart", "--repository", "default").code == 0
+    assert sent in _snapshots(filesystem, data)
+    both = _sources(two.run("backup", "--json"))
+    assert (both["default"]["decision"], both["offsite"]["decision"]) == ("skip", "resume")
 
 
 def _copied(ran: Ran) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import ExitCode, IntegrityError, RepositoryError, UnreachableError
@@ -50,6 +51,18 @@ def test_a_plan_writes_nothing_and_gives_its_reasons(
         (f"{new[1].backup_id} needs it",)
     ]
     assert not shown.nothing_to_do
+
+
+def test_a_plan_without_orphans_reads_heads_alone(repository: SyntheticRepository) -> None:
+    two_chains(repository)
+    before = repository.store.request_counts()
+    shown = prune.plan(repository.services, replace(wishes(repository), orphans=False))
+    after = repository.store.request_counts()
+    assert shown.orphans is None
+    assert shown.sources == planned(repository).sources
+    assert {kind: after[kind] - before[kind] for kind in after if after[kind] != before[kind]} == {
+        "get": 1
+    }
 
 
 def test_what_no_rule_keeps_goes_and_the_rest_verifies_to_the_last_byte(

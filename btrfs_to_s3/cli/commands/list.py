@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,7 @@ from btrfs_to_s3.operations.prepare import prepare_to_read
 if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.config.effective import Config
+    from btrfs_to_s3.operations.listing import Listing
 
 
 @click.command("list", cls=Command)
@@ -45,8 +47,12 @@ def _list(session: Session, config: Config, source: str | None) -> Result:
         damaged = [(str(one.source_id), Failure.of(one.error)) for one in listing.unreadable]
         failure = damaged[0][1] if damaged else None
         return Result(
-            documents.with_failure(documents.of_listing(app.store.url, listing), failure),
-            text.of_listing(listing),
+            partial(_document, app.store.url, listing, failure),
+            partial(text.of_listing, listing),
             failure,
             damaged,
         )
+
+
+def _document(url: str, listing: Listing, failure: Failure | None) -> documents.Document:
+    return documents.with_failure(documents.of_listing(url, listing), failure)

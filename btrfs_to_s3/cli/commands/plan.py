@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,9 +38,10 @@ if TYPE_CHECKING:
 def plan(session: Session, *, paths: tuple[str, ...]) -> Result:
     """Say what backup and prune would do now, and why.
 
-    Nothing is written, here or in the repository. Without PATH, all sources of the configuration
-    file are looked at, and objects of no backup too. Ends as backup would: with 3 when a source
-    would be refused.
+    Nothing is written, here or in the repository, and nothing but heads is read: objects of no
+    backup, and a stored chain that lost some, are found by prune --dry-run and backup --dry-run.
+    Without PATH, all sources of the configuration file are looked at. Ends as backup would: with 3
+    when a source would be refused.
     """
     by_place = select_by_repository(session.config(), paths, Path.cwd())
     sources = {place.name: selected for place, selected in by_place}
@@ -59,7 +61,7 @@ def _plan(
     """What backup and prune would do in one repository."""
     with session.application(config, looking=True) as app:
         exists = prepare_to_look(app.services())
-        options = BackupOptions()
+        options = BackupOptions(check_chain=False)
         outcomes = look(app, sources, options, exists=exists)
         prunes = pruning.RepositoryPlan((), None)
         if exists:
@@ -96,11 +98,11 @@ def _prunes(
     """What a prune would do: of these sources, or of all that this host may prune."""
     services = app.services()
     if everything:
-        return pruning.plan(services, wishes_of(app, app.config, None)[0])
+        return pruning.plan(services, replace(wishes_of(app, app.config, None)[0], orphans=False))
     by_label = {source.label: source for source in sources}
     stored = {
         outcome.source_id: by_label[outcome.label]
         for outcome in outcomes
         if outcome.source_id is not None
     }
-    return pruning.plan(services, wishes_for(app, stored))
+    return pruning.plan(services, replace(wishes_for(app, stored), orphans=False))

@@ -1,0 +1,78 @@
+"""Heads that were seen before are not asked for again; nothing stale is taken for fresh."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+
+from btrfs_to_s3.errors import IntegrityError
+from btrfs_to_s3.operations.head_columns import decode_columns, encode_columns
+from btrfs_to_s3.operations.listing import read_heads
+from tests.format.values import heads
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from btrfs_to_s3.model.backup import Head
+    from tests.operations.repositories import SyntheticRepository
+
+
+@given(heads())
+def test_columns_give_back_the_head_they_were_made_of(head: Head) -> None:
+    assert decode_columns(encode_columns(head)) == head
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"source": []}', b"\xff"])
+def test_what_is_not_a_head_in_columns_is_refused(data: bytes) -> None:
+    with pytest.raises(IntegrityError, match="of another form"):
+        decode_columns(data)
+
+
+def gets_of_listing(repository: SyntheticRepository) -> tuple[list[Head], int]:
+    """What a listing finds, and how many objects it read for that."""
+    before = repository.store.request_counts()["get"]
+    listing = read_heads(repository.services)
+    assert not listing.unreadable
+    return list(listing.heads), repository.store.request_counts()["get"] - before
+
+
+def cached_file(state_directory: Path) -> Path:
+    (file,) = state_directory.rglob("head/*.cache")
+    return file
+
+
+def test_a_second_listing_reads_no_head_again(repository: SyntheticRepository) -> None:
+    repository.backup()
+    (first, _), (second, reads) = gets_of_listing(repository), gets_of_listing(repository)
+    assert first == second == [repository.head()]
+    assert reads == 0
+
+
+def test_a_head_that_another_host_replaced_is_read_anew(repository: SyntheticRepository) -> None:
+    first = repository.backup()
+    gets_of_listing(repository)
+    second = repository.from_host("other").backup(first)
+    heads, reads = gets_of_listing(repository)
+    assert [entry.backup_id for entry in heads[0].backups] == [first.backup_id, second.backup_id]
+    assert reads == 1
+
+
+def test_deleting_the_cache_costs_one_request_and_nothing_else(
+    repository: SyntheticRepository, state_directory: Path
+) -> None:
+    repository.backup()
+    before, _ = gets_of_listing(repository)
+    cached_file(state_directory).unlink()
+    assert gets_of_listing(repository) == (before, 1)
+
+
+def test_a_damaged_cache_is_read_anew_and_accuses_nobody(
+    repository: SyntheticRepository, state_directory: Path
+) -> None:
+    repository.backup()
+    before, _ = gets_of_listing(repository)
+    file = cached_file(state_directory)
+    file.write_bytes(file.read_bytes()[:-1] + b" ")
+    assert gets_of_listing(repository) == (before, 1)
