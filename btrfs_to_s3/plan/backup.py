@@ -114,6 +114,12 @@ def plan_anew(facts: BackupFacts, wishes: BackupWishes, missing: str, now: datet
     return BackupPlan(Decision.REFUSE, (refusal.reason,), refusal=refusal)
 
 
+def activity_of(plan: BackupPlan) -> str:
+    """What a plan that sends something does, in a few words."""
+    kind = "" if plan.kind is None else plan.kind.name.lower()
+    return f"{kind} backup{', resumed' if plan.decision is Decision.RESUME else ''}"
+
+
 def estimate_bytes(head: Head | None, kind: Kind) -> int | None:
     """Raw bytes to expect: the last full backup's, or the median of the last increments'."""
     entries = sorted(head.backups if head else (), key=lambda entry: entry.sequence)
