@@ -116,6 +116,7 @@ def of_shown(repository: str, shown: ShownBackup, hold: Hold | None = None) -> D
             "manifest_sha256": shown.entry.manifest_sha256_hex,
             "index_key": manifest.index.key,
             "catalog_key": None if manifest.catalog is None else manifest.catalog.key,
+            "origin_repository_id": manifest.origin_repository_id,
         },
         "hold": None if hold is None else of_hold(hold),
         "chain": [entry_of(entry) for entry in shown.chain],

@@ -49,7 +49,7 @@ class Result:
         return self.document() if callable(self.document) else self.document
 
     def made_text(self) -> Sequence[RenderableType]:
-        """The text, likewise."""
+        """The text, made now if it was not before."""
         return self.text() if callable(self.text) else self.text
 
 

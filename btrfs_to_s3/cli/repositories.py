@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli import documents
@@ -65,38 +66,37 @@ def grouped(results: Sequence[tuple[Config, Result]], not_attempted: Iterable[st
         place.name: result.failure for place, result in results if result.failure is not None
     }
     failure = of_repositories(failures, len(results))
-    not_attempted = list(not_attempted)
-
-    def document() -> documents.Document:
-        each_document: documents.Document = {
-            "repositories": [
-                {
-                    "name": place.name,
-                    "repository": str(place.repository),
-                    **result.made_document(),
-                }
-                for place, result in results
-            ],
-            "repositories_not_attempted": not_attempted,
-        }
-        return documents.with_failure(each_document, failure)
-
-    def text() -> list[RenderableType]:
-        parts: list[RenderableType] = []
-        for place, result in results:
-            if made := result.made_text():
-                parts += [line(f"{place.name} ({place.repository})", "bold"), *made, line("")]
-        return parts[:-1]
-
+    left = list(not_attempted)
     shown = [
         (f"{place.name}: {subject}" if subject else place.name, each_failure)
         for place, result in results
         for subject, each_failure in result.failures
     ]
     return Result(
-        document,
-        text,
+        partial(_document, results, left, failure),
+        partial(_text, results),
         failure,
         shown,
         summary=all(result.summary for _, result in results if result.text),
     )
+
+
+def _document(
+    results: Sequence[tuple[Config, Result]], not_attempted: list[str], failure: Failure | None
+) -> documents.Document:
+    document: documents.Document = {
+        "repositories": [
+            {"name": place.name, "repository": str(place.repository), **result.made_document()}
+            for place, result in results
+        ],
+        "repositories_not_attempted": not_attempted,
+    }
+    return documents.with_failure(document, failure)
+
+
+def _text(results: Sequence[tuple[Config, Result]]) -> Sequence[RenderableType]:
+    parts: list[RenderableType] = []
+    for place, result in results:
+        if told := result.made_text():
+            parts += [line(f"{place.name} ({place.repository})", "bold"), *told, line("")]
+    return parts[:-1]

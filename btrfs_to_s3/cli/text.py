@@ -211,6 +211,8 @@ def of_shown(shown: ShownBackup, hold: Hold | None = None) -> list[RenderableTyp
     ]
     if hold is not None:
         pairs.append(("held", f"since {human.moment(hold.since)}{_because(hold)}"))
+    if manifest.origin_repository_id is not None:
+        pairs.append(("copied", f"first made in repository {manifest.origin_repository_id}"))
     return [line(f"{head.source_id}@{entry.backup_id}", "bold"), facts(pairs)]
 
 

@@ -77,28 +77,43 @@ def load(
         place=place,
         read_file=read_file,
     )
-    if tables and given is None:
-        _refuse_unclear(layers.command)
+    found = _of_several(layers, tables, given) if tables else _of_one(layers, given)
+    return replace(found, chosen=given is not None, warnings=unknown_variables(environ))
+
+
+def _of_one(given: _Given, text: str | None) -> Config:
+    """The configuration of a file without ``[[repositories]]``."""
+    config = _config(given, None)
+    if is_name(text) and text != DEFAULT:
+        known = () if config.repository is None else (DEFAULT,)
+        raise unknown_name(str(text), known, s.REPOSITORY.option)
+    return _with_names(config, _stored_in(given.sources, (DEFAULT,), given.place, needed=False))
+
+
+def _of_several(given: _Given, tables: Sequence[RepositoryTable], text: str | None) -> Config:
+    """The configuration of the repository that is meant by ``text``, which knows the others."""
+    if text is None:
+        _refuse_unclear(given.command)
     # The command line's URL is another repository than the file's top level.
-    top = _config(layers if given is None else replace(layers, command={}), None)
-    others = (_config(layers, each) for each in tables)
+    top = _config(given if text is None else replace(given, command={}), None)
+    others = (_config(given, each) for each in tables)
     every = (*((top,) if top.repository is not None else ()), *others)
-    refuse_same_place(every, place)
+    refuse_same_place(every, given.place)
     known = tuple(each.name for each in every)
-    stored = _stored_in(layers.sources, known, place, needed=given is None and bool(tables))
-    every = tuple(_with_names(each, stored) for each in every) if tables else ()
+    stored = _stored_in(given.sources, known, given.place, needed=text is None)
+    every = tuple(_with_names(each, stored) for each in every)
     every = tuple(replace(each, repositories=every) for each in every)
-    if given is None:
+    if text is None:
         main = every[0] if len(every) == 1 else _with_names(top, stored)
-    elif named or any(each.repository == _url(layers) for each in every):
-        name = given if named else _name_of(_url(layers), every)
-        if name not in known and (tables or name != DEFAULT):
-            raise unknown_name(name, known, s.REPOSITORY.option)
-        own = next((each for each in tables if each.name == name), None)
-        main = replace(_with_names(_config(layers, own, chosen=True), stored), chosen=True)
-    else:
-        main = replace(_config(layers, None), name=str(_url(layers)), chosen=True)
-    return replace(main, repositories=every, warnings=unknown_variables(environ))
+        return replace(main, repositories=every)
+    if not is_name(text) and all(each.repository != _url(given) for each in every):
+        return replace(_config(given, None), name=str(_url(given)), repositories=every)
+    name = text if is_name(text) else _name_of(_url(given), every)
+    if name not in known:
+        raise unknown_name(name, known, s.REPOSITORY.option)
+    own = next((each for each in tables if each.name == name), None)
+    chosen = _with_names(_config(given, own, chosen=True), stored)
+    return replace(chosen, repositories=every)
 
 
 @dataclass(frozen=True, slots=True)

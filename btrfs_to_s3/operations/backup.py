@@ -18,7 +18,7 @@ from btrfs_to_s3.operations.snapshot_names import new_name
 from btrfs_to_s3.operations.transfer import SendAgainError
 from btrfs_to_s3.operations.upload import Upload, UploadTarget
 from btrfs_to_s3.operations.upload_journal import UploadBegin
-from btrfs_to_s3.plan.backup import Decision
+from btrfs_to_s3.plan.backup import Decision, activity_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -385,15 +385,6 @@ class SourceBackup:
 def in_vain(reason: SendAgainError | None) -> SendError:
     """The error of a stream that was sent as often as one run may."""
     return SendError(f"the stream was sent {SENDS} times in vain: {reason}")
-
-
-def activity_of(plan: BackupPlan) -> str:
-    """What a plan does, in a few words."""
-    return f"{_word(plan.kind)} backup{', resumed' if plan.decision is Decision.RESUME else ''}"
-
-
-def _word(kind: Kind | None) -> str:
-    return "" if kind is None else kind.name.lower()
 
 
 def _snapshot_facts(snapshot: Subvolume) -> SnapshotFacts:

@@ -112,8 +112,9 @@ class Copy:
         ]
         if parent is None:
             check_links(manifests)
+        self._target.access.keep_rebuilt_heads()
+        self._forget_done(plan)
         if manifests:
-            self._target.access.keep_rebuilt_heads()
             self._ensure_source(plan.source_id)
         for manifest, _ in manifests:
             parent = self._copy(manifest, plan.source_id, parent)
@@ -127,6 +128,14 @@ class Copy:
             requests=self._requests(before),
             duration=self._target.clock() - started,
         )
+
+    def _forget_done(self, plan: CopyPlan) -> None:
+        """Remove the journals of copies that are live: a run was killed behind the commit."""
+        open_journals = self._target.state.journals(COPIES)
+        for link in plan.links:
+            name = f"{plan.source_id}@{link.entry.backup_id}"
+            if link.present is not None and name in open_journals:
+                self._target.state.journal(COPIES, name).remove()
 
     def _requests(self, before: Mapping[str, int]) -> dict[str, int]:
         counts = self._store.request_counts()

@@ -42,7 +42,12 @@ class Elsewhere:
 def needed_elsewhere(services: Services, snapshots: Collection[UUID]) -> Elsewhere:
     """What every other repository this host ever worked with needs of these snapshots."""
     siblings = services.state.siblings()
-    heads = tuple(head for state in siblings for head in remembered_heads(state, snapshots))
+    heads = tuple(
+        head
+        for state in siblings
+        for head in remembered_heads(state)
+        if any(entry.snapshot_uuid in snapshots for entry in head.backups)
+    )
     protected: dict[UUID, str] = {}
     for state in siblings:
         protected |= uploading(state, services.clock)
@@ -66,9 +71,7 @@ def uploading(state: LocalState, clock: Callable[[], datetime]) -> dict[UUID, st
 def is_known(state: LocalState, label: str) -> bool:
     """Whether this machine remembers what a repository has of a source."""
     source_id = remembered_as(state, label)
-    if source_id is None:
-        return False
-    return any(name.endswith(f"-{source_id}") for name in state.remembered("head"))
+    return any(head.source_id == source_id for head in remembered_heads(state))
 
 
 def shared_source_id(known: Iterable[SourceId | None], fresh: SourceId) -> SourceId:

@@ -14,8 +14,7 @@ from btrfs_to_s3.format.jsonio import Fields, encode_line
 from btrfs_to_s3.operations.head_columns import LAYOUT, decode_columns, encode_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-    from uuid import UUID
+    from collections.abc import Iterator
 
     from btrfs_to_s3.model.backup import Head
     from btrfs_to_s3.model.identity import SourceId
@@ -23,6 +22,26 @@ if TYPE_CHECKING:
 
 _KIND: Final = "head"
 _WHAT: Final = "the cached head"
+
+
+def remembered_heads(state: LocalState) -> Iterator[Head]:
+    """The last heads seen here of a repository, whichever it is, as far as they are intact."""
+    for name in state.remembered(_KIND):
+        line, _, data = (state.recall(_KIND, name) or b"").partition(b"\n")
+        head = _decoded(line, data, None)
+        if head is not None:
+            yield head
+
+
+def _decoded(line: bytes, data: bytes, etag: str | None) -> Head | None:
+    """A cached head, of this ETag where one is given; None when it is not intact."""
+    try:
+        fields = Fields.parse(line, _WHAT, versioned=False)
+        same = fields.integer("layout") == LAYOUT and etag in (None, fields.text("etag"))
+        intact = same and fields.sha256("sha256") == sha256(data).hexdigest()
+        return decode_columns(data) if intact else None
+    except IntegrityError:
+        return None
 
 
 class HeadCache:
@@ -34,13 +53,14 @@ class HeadCache:
 
     def recall(self, source_id: SourceId, etag: str) -> Head | None:
         """The head of this ETag; None when another one was seen last, or none."""
-        return _decode(self._state.recall(_KIND, self._name(source_id)), etag)
+        line, data = self._kept(source_id)
+        return _decoded(line, data, etag)
 
     def seen_sequence(self, source_id: SourceId) -> int:
         """The highest sequence seen; 0 when none was."""
-        kept = self._state.recall(_KIND, self._name(source_id)) or b""
+        line, _ = self._kept(source_id)
         try:
-            return Fields.parse(kept, _WHAT, versioned=False).integer("sequence")
+            return Fields.parse(line, _WHAT, versioned=False).integer("sequence")
         except IntegrityError:
             return 0
 
@@ -55,29 +75,10 @@ class HeadCache:
         }
         self._state.remember(_KIND, self._name(head.source_id), encode_line(line) + data)
 
+    def _kept(self, source_id: SourceId) -> tuple[bytes, bytes]:
+        kept = self._state.recall(_KIND, self._name(source_id)) or b""
+        line, _, data = kept.partition(b"\n")
+        return line, data
+
     def _name(self, source_id: SourceId) -> str:
         return f"{self._repository_id}-{source_id}"
-
-
-def remembered_heads(state: LocalState, snapshots: Collection[UUID]) -> tuple[Head, ...]:
-    """The last heads seen here of a repository's sources that list one of these snapshots."""
-    wanted = [uuid.hex.encode() for uuid in snapshots]
-    found: list[Head] = []
-    for name in state.remembered(_KIND):
-        kept = state.recall(_KIND, name)
-        head = _decode(kept) if any(uuid in (kept or b"") for uuid in wanted) else None
-        if head is not None and any(entry.snapshot_uuid in snapshots for entry in head.backups):
-            found.append(head)
-    return tuple(found)
-
-
-def _decode(kept: bytes | None, etag: str | None = None) -> Head | None:
-    """A kept head, with ``etag`` only that one; damaged or of another layout it is no head."""
-    line, _, data = (kept or b"").partition(b"\n")
-    try:
-        fields = Fields.parse(line, _WHAT, versioned=False)
-        same = fields.integer("layout") == LAYOUT and etag in (None, fields.text("etag"))
-        intact = same and fields.sha256("sha256") == sha256(data).hexdigest()
-        return decode_columns(data) if intact else None
-    except IntegrityError:
-        return None

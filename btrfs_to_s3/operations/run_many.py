@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import BtrfsToS3Error, InterruptedRunError, RepositoryError
 from btrfs_to_s3.model.identity import SourceId
-from btrfs_to_s3.operations.backup import SourceBackup, activity_of
+from btrfs_to_s3.operations.backup import SourceBackup
 from btrfs_to_s3.operations.elsewhere import shared_source_id
 from btrfs_to_s3.operations.run import (
     Decided,
@@ -28,7 +28,7 @@ from btrfs_to_s3.operations.run import (
     prune_snapshots,
 )
 from btrfs_to_s3.operations.shared_send import error_of, send_shared
-from btrfs_to_s3.plan.backup import Decision
+from btrfs_to_s3.plan.backup import Decision, activity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

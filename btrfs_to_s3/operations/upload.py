@@ -4,7 +4,8 @@ Threads: one reader, one digester, ``compression_threads`` compressors, one asse
 ``concurrency`` uploaders. The reader only reads: while it does anything else, the pipe fills and
 ``btrfs send`` stands still.
 Memory: ``(concurrency + 2) * part size + (compression_threads + 3) * 2 * 4 MiB`` and a constant;
-never the size of the stream or of a chunk.
+never the size of the stream or of a chunk. Uploads that share a stream each take as much
+(``operations.shared_send``).
 """
 
 from __future__ import annotations

@@ -130,6 +130,12 @@ def _unless_compacted(
     return parent, (*why, f"full is auto, but {decision.reason}")
 
 
+def activity_of(plan: BackupPlan) -> str:
+    """What a plan that sends something does, in a few words."""
+    kind = "" if plan.kind is None else plan.kind.name.lower()
+    return f"{kind} backup{', resumed' if plan.decision is Decision.RESUME else ''}"
+
+
 def _resumed(facts: BackupFacts, upload: Resumption) -> BackupPlan:
     why = f"its snapshot {upload.snapshot.path} is unchanged"
     return BackupPlan(

@@ -23,9 +23,13 @@ from btrfs_to_s3.cli import (
 )
 from btrfs_to_s3.cli.commands.doctor import Findings, failure_of
 from btrfs_to_s3.cli.exit_codes import Failure, of_sources
+from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.prune_rendering import Priced
+from btrfs_to_s3.cli.repositories import grouped
 from btrfs_to_s3.cli.simulation import SimulatedSource
-from btrfs_to_s3.errors import IntegrityError, SourceError
+from btrfs_to_s3.config.load import load
+from btrfs_to_s3.config.repository import RepositoryUrl
+from btrfs_to_s3.errors import IntegrityError, SourceError, UnreachableError
 from btrfs_to_s3.format import keys
 from btrfs_to_s3.model.backup import Head
 from btrfs_to_s3.model.bucket import Lifecycle
@@ -383,6 +387,17 @@ def prune() -> Rendering:
     )
 
 
+def list_several() -> Rendering:
+    """Two repositories, of which one cannot be reached."""
+    config = load(None, environ={}, command_line={}, default_file=Path("/no/such/file"))
+    home = replace(config, repository=RepositoryUrl.parse(URL))
+    away = replace(config, name="offsite", repository=RepositoryUrl.parse("s3://away/pre"))
+    alone = list_()
+    down = Failure.of(UnreachableError("no connection to the service", hint="check the network"))
+    result = grouped([(home, Result(alone[0], alone[1])), (away, failed(down))])
+    return result.made_document(), list(result.made_text())
+
+
 def copy_dry_run() -> Rendering:
     planned = plan_copy(HEAD, SECOND, [replace(HEAD, backups=(FULL,))])
     urls = (URL, "s3://away/pre")
@@ -518,6 +533,7 @@ ALL: dict[str, Callable[[], Rendering]] = {
     "list-source": list_source,
     "hold-add": hold_add,
     "hold-list": hold_list,
+    "list-several": list_several,
     "show": show,
     "status": status,
     "restore": restore,

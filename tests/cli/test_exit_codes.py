@@ -6,7 +6,7 @@ import click
 import pytest
 
 from btrfs_to_s3 import errors
-from btrfs_to_s3.cli.exit_codes import Failure, kind_of, of_sources
+from btrfs_to_s3.cli.exit_codes import Failure, kind_of, of_repositories, of_sources
 from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode
 from btrfs_to_s3.s3.translate import ConflictError
 
@@ -54,6 +54,27 @@ def test_the_failure_of_several_names_them() -> None:
     assert found is not None
     assert found.message == "2 of 4 sources failed: a, b"
     assert found.kind == "sources_failed"
+
+
+@pytest.mark.parametrize(
+    ("codes", "wanted"),
+    [
+        ((ExitCode.REPOSITORY,), ExitCode.REPOSITORY),
+        ((ExitCode.REPOSITORY, ExitCode.SOURCES_FAILED), ExitCode.REPOSITORY),
+        ((ExitCode.REPOSITORY, ExitCode.INTERRUPTED, ExitCode.USAGE), ExitCode.INTERRUPTED),
+        ((ExitCode.STALE, ExitCode.STALE), ExitCode.STALE),
+        ((ExitCode.STALE, ExitCode.INTEGRITY), ExitCode.SOURCES_FAILED),
+    ],
+)
+def test_a_repository_that_cannot_be_used_decides_over_what_failed_elsewhere(
+    codes: tuple[ExitCode, ...], wanted: ExitCode
+) -> None:
+    failures = {f"r{n}": _failure(code) for n, code in enumerate(codes)}
+    found = of_repositories(failures, 3)
+    assert found is not None
+    assert found.code is wanted
+    assert all(name in found.message for name in failures)
+    assert of_repositories({}, 3) is None
 
 
 def _every_error() -> list[type[BtrfsToS3Error]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -272,6 +275,49 @@ def test_what_names_one_repository_is_refused_for_several(two: Program) -> None:
     ran = two.run("list", "--repository", "ofsite")
     assert ran.code == 2
     assert ran.lines[1] == "hint: did you mean offsite?"
+
+
+def _interrupt(two: Program, data: Path, proxy: FaultProxy) -> str:
+    """Stop a backup of both with Ctrl-C while chunks are on their way; what it printed."""
+    (data / "random").write_bytes(os.urandom(8_000_000))
+    slow = two.with_environment(BTRFS_TO_S3_BANDWIDTH_LIMIT="1MB/s")
+    with slow.start("backup", "--json") as process:
+        deadline = time.monotonic() + 30
+        while proxy.count("/chunks/") < 3:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    return str(out)
+
+
+def test_an_interrupted_backup_of_both_goes_on_with_one_stream(
+    two: Program, data: Path, target: Path, sends: Path, proxy: FaultProxy
+) -> None:
+    out = _interrupt(two, data, proxy)
+    assert json.loads(out)["error"]["kind"] in {"interrupted", "repositories_failed"}
+
+    again = two.run("backup", "--json")
+    assert again.code == 0, again.err
+    both = _sources(again)
+    assert {each["decision"] for each in both.values()} == {"resume"}
+    assert all(each["backup"]["reused_bytes"] > 0 for each in both.values())
+    assert _restored(two, data, target, "default") == "first\n"
+    assert _restored(two, data, target, "offsite") == "first\n"
+    assert _started(sends) == 2
+
+
+def test_an_upload_that_is_given_up_leaves_the_snapshot_that_another_one_sends(
+    two: Program, filesystem: LoopbackBtrfs, data: Path, proxy: FaultProxy
+) -> None:
+    _interrupt(two, data, proxy)
+    [sent] = _snapshots(filesystem, data)
+    assert two.run("backup", "--restart", "--repository", "default").code == 0
+    assert sent in _snapshots(filesystem, data)
+    both = _sources(two.run("backup", "--json"))
+    assert (both["default"]["decision"], both["offsite"]["decision"]) == ("skip", "resume")
 
 
 def _copied(ran: Ran) -> dict[str, Any]:
