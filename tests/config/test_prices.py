@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from btrfs_to_s3.config.prices import load_prices, read_prices
 from btrfs_to_s3.errors import ConfigError
 from btrfs_to_s3.model.storage_class import Tier, storage_class
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SMALL = """
 service = "Elsewhere"
@@ -89,3 +86,10 @@ def test_what_can_be_read_at_once_needs_no_thaw() -> None:
     }
     assert archived == {"GLACIER"}
     assert Tier.EXPEDITED not in storage_class("DEEP_ARCHIVE").thaw
+
+
+def test_the_documented_example_is_a_price_list() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "cost.md").read_text("utf-8")
+    example = document.partition("```toml\n")[2].partition("```")[0]
+    prices = read_prices(example, "docs/cost.md")
+    assert set(prices.classes["DEEP_ARCHIVE"].thaw) == {Tier.STANDARD, Tier.BULK}
