@@ -394,7 +394,7 @@ def list_several() -> Rendering:
     away = replace(config, name="offsite", repository=RepositoryUrl.parse("s3://away/pre"))
     alone = list_()
     down = Failure.of(UnreachableError("no connection to the service", hint="check the network"))
-    result = grouped([(home, Result(alone[0], alone[1])), (away, failed(down))])
+    result = grouped([(home, Result(alone[0], alone[1])), (away, failed_repository(down))])
     return result.made_document(), list(result.made_text())
 
 
