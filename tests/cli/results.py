@@ -25,6 +25,7 @@ from btrfs_to_s3.cli.commands.doctor import Findings, failure_of
 from btrfs_to_s3.cli.exit_codes import Failure, of_sources
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.prune_rendering import Priced
+from btrfs_to_s3.cli.repositories import failed as failed_repository
 from btrfs_to_s3.cli.repositories import grouped
 from btrfs_to_s3.cli.simulation import SimulatedSource
 from btrfs_to_s3.config.load import load
