@@ -169,9 +169,9 @@ interrupted() {
 leave_nothing() {
     local status=$?
     trap - EXIT
-    if is_root && [[ -x $python && -f integration_tests/harness/state.py ]]; then
+    if is_root && [[ -x $python && -f integration_tests/harness/machine/state.py ]]; then
         "$python" - <<'PYTHON' || true
-from integration_tests.harness.state import sweep
+from integration_tests.harness.machine.state import sweep
 
 for resource, reason in sweep().failed:
     print(f"left behind: {resource.kind.value} {resource.name}: {reason}")

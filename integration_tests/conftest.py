@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.harness.loopback import why_unavailable
-from integration_tests.harness.state import sweep
+from integration_tests.harness.machine.loopback import why_unavailable
+from integration_tests.harness.machine.state import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar
 import click
 
 from btrfs_to_s3.errors import UsageError
-from btrfs_to_s3.operations.batch_thaw import BatchWishes
+from btrfs_to_s3.operations.thaw.batch import BatchWishes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import shell_complete
 
-from btrfs_to_s3.cli import documents
 from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.cli.messages import Messages, Style, Verbosity
 from btrfs_to_s3.cli.options import AskedError
 from btrfs_to_s3.cli.output import Result, settle, standard_streams, write_json, write_text
+from btrfs_to_s3.cli.rendering import documents
 from btrfs_to_s3.cli.root import COMPLETE, PROGRAM, root
 from btrfs_to_s3.cli.session import Session
 from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode, UsageError

@@ -15,7 +15,7 @@ import threading
 from enum import IntEnum
 from typing import TYPE_CHECKING, Self, TextIO
 
-from btrfs_to_s3.cli import human
+from btrfs_to_s3.cli.rendering import human
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from btrfs_to_s3.cli.documents import Document
     from btrfs_to_s3.cli.exit_codes import Failure
+    from btrfs_to_s3.cli.rendering.documents import Document
 
 _ANY_WIDTH = 10_000
 """Columns where there is no terminal: a line for a program or a mail is never folded."""

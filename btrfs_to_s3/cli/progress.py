@@ -26,8 +26,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from btrfs_to_s3.cli import human
 from btrfs_to_s3.cli.messages import Verbosity
+from btrfs_to_s3.cli.rendering import human
 
 if TYPE_CHECKING:
     from collections.abc import Callable

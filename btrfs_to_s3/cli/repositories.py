@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.cli import documents
 from btrfs_to_s3.cli.exit_codes import Failure, of_repositories
 from btrfs_to_s3.cli.output import Result
-from btrfs_to_s3.cli.text import line
+from btrfs_to_s3.cli.rendering import documents
+from btrfs_to_s3.cli.rendering.text import line
 from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.errors import BtrfsToS3Error
     from btrfs_to_s3.host.signals import StopSignal
     from btrfs_to_s3.ports import Reporter
-    from btrfs_to_s3.wiring import Application
+    from btrfs_to_s3.wiring.application import Application
 
 _log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ class Session:
         ``shares`` is how many are open side by side. What is told of one of several repositories
         begins with its name.
         """
-        application: type[Application] = lazily("btrfs_to_s3.wiring:Application")
+        application: type[Application] = lazily("btrfs_to_s3.wiring.application:Application")
         reporter: Reporter = self.reporter
         if len(config.repositories) > 1 and not config.chosen:
             reporter = Labelled(reporter, config.name)

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.cli import simulation
 from btrfs_to_s3.cli.output import Result
-from btrfs_to_s3.cli.plan_cost_rendering import form_of, line_of
+from btrfs_to_s3.cli.rendering import simulation
+from btrfs_to_s3.cli.rendering.plan_cost import form_of, line_of
 from btrfs_to_s3.config.prices import load_prices
 from btrfs_to_s3.config.units import parse_duration, parse_size
 from btrfs_to_s3.errors import UsageError
 from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.model.policy import Strategy
-from btrfs_to_s3.operations.listing import Listing, read_heads
-from btrfs_to_s3.operations.prepare import prepare_to_look
+from btrfs_to_s3.operations.repository.listing import Listing, read_heads
+from btrfs_to_s3.operations.repository.prepare import prepare_to_look
 from btrfs_to_s3.operations.simulate import NOTHING_MEASURED, GivenRates, measured, rates_of
-from btrfs_to_s3.plan.simulate import Scenario, simulate
+from btrfs_to_s3.plan.cost.simulate import Scenario, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.config.effective import Config, SourceConfig
     from btrfs_to_s3.model.prices import PriceList
-    from btrfs_to_s3.plan.rates import Measured
+    from btrfs_to_s3.plan.cost.rates import Measured
 
 _DAY = timedelta(days=1)
 _LONGEST = timedelta(days=20 * 365)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar
 import click
 
 from btrfs_to_s3.model.storage_class import Tier
-from btrfs_to_s3.operations.thaw import ThawJob
+from btrfs_to_s3.operations.thaw.thaw import ThawJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from btrfs_to_s3.wiring import Application
+    from btrfs_to_s3.wiring.application import Application
 
 F = TypeVar("F", bound="Callable[..., object]")
 _MOST_DAYS = 3650

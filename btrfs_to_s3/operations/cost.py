@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import IntegrityError
-from btrfs_to_s3.operations.listing import list_backups
-from btrfs_to_s3.operations.manifests import read_manifests
-from btrfs_to_s3.plan.cost_report import CostReport, recent, source_cost
+from btrfs_to_s3.operations.repository.listing import list_backups
+from btrfs_to_s3.operations.repository.manifests import read_manifests
+from btrfs_to_s3.plan.cost.report import CostReport, recent, source_cost
 
 if TYPE_CHECKING:
     from btrfs_to_s3.errors import BtrfsToS3Error
     from btrfs_to_s3.model.identity import SourceId
     from btrfs_to_s3.model.prices import PriceList
     from btrfs_to_s3.operations.services import Services
-    from btrfs_to_s3.plan.cost_report import SourceCost
-    from btrfs_to_s3.plan.restore_cost import Line
+    from btrfs_to_s3.plan.cost.report import SourceCost
+    from btrfs_to_s3.plan.cost.restore import Line
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from btrfs_to_s3.format import keys
 from btrfs_to_s3.model.bucket import Versioning
 from btrfs_to_s3.model.check import Check, Verdict, failed, passed, unknown
 from btrfs_to_s3.operations.lifecycle import apply_rules
-from btrfs_to_s3.operations.listing import read_heads
+from btrfs_to_s3.operations.repository.listing import read_heads
 from btrfs_to_s3.plan import doctor as judgement
 from btrfs_to_s3.plan.lifecycle import LifecycleRules, Proposal, judge, judge_archived, propose
 

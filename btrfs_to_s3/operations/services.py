@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from btrfs_to_s3.operations.repository import RepositoryAccess
+    from btrfs_to_s3.operations.repository.repository import RepositoryAccess
     from btrfs_to_s3.ports import Btrfs, Cancellation, LocalState, Reporter
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import UsageError
 from btrfs_to_s3.operations.status import configured_as
-from btrfs_to_s3.plan.rates import Measured, Rates, measure
+from btrfs_to_s3.plan.cost.rates import Measured, Rates, measure
 
 if TYPE_CHECKING:
-    from btrfs_to_s3.operations.listing import Listing
+    from btrfs_to_s3.operations.repository.listing import Listing
     from btrfs_to_s3.operations.services import Services
 
 _DAY = timedelta(days=1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import UsageError
 from btrfs_to_s3.model.identity import SourceId
-from btrfs_to_s3.operations.listing import read_heads
+from btrfs_to_s3.operations.repository.listing import read_heads
 from btrfs_to_s3.plan.status import freshness
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from btrfs_to_s3.model.backup import Head
-    from btrfs_to_s3.operations.listing import Listing, Unreadable
-    from btrfs_to_s3.operations.repository import Host
-    from btrfs_to_s3.operations.run import SourceOutcome
+    from btrfs_to_s3.operations.backup.run import SourceOutcome
+    from btrfs_to_s3.operations.repository.listing import Listing, Unreadable
+    from btrfs_to_s3.operations.repository.repository import Host
     from btrfs_to_s3.operations.services import Services
     from btrfs_to_s3.plan.status import Freshness
     from btrfs_to_s3.ports import LocalState

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from btrfs_to_s3.model.bucket import Versioning
 from btrfs_to_s3.model.check import Check, failed, passed, unknown, warned
 from btrfs_to_s3.model.versions import numbers
-from btrfs_to_s3.plan.backup import refuse_source
+from btrfs_to_s3.plan.backup.backup import refuse_source
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

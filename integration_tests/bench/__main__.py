@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from integration_tests.bench import backup, memory, restore, scale
 from integration_tests.bench.places import SHARED_MEMORY, DataSpec, choose_folder, seeded
-from integration_tests.harness.loopback import why_unavailable
-from integration_tests.harness.state import sweep
+from integration_tests.harness.machine.loopback import why_unavailable
+from integration_tests.harness.machine.state import sweep
 
 if TYPE_CHECKING:
     from integration_tests.bench.report import Report

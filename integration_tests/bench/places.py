@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from integration_tests.harness.loopback import LoopbackBtrfs
-from integration_tests.harness.seed import SeedSpec, seed_tree
+from integration_tests.harness.machine.loopback import LoopbackBtrfs
 from integration_tests.harness.services.paths import (
     REPOSITORY,
     run_directory,
@@ -17,6 +16,7 @@ from integration_tests.harness.services.paths import (
 )
 from integration_tests.harness.services.process import ServerProcess, reserve_port
 from integration_tests.harness.services.service import Service
+from integration_tests.harness.trees.seed import SeedSpec, seed_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

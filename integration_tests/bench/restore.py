@@ -13,7 +13,7 @@ from integration_tests.bench import contenders as who
 from integration_tests.bench.contenders import Contender
 from integration_tests.bench.measure import Program, drop_caches, run
 from integration_tests.bench.report import Ratio, Report, machine
-from integration_tests.harness.loopback import LoopbackBtrfs
+from integration_tests.harness.machine.loopback import LoopbackBtrfs
 from integration_tests.harness.services import rclone_server
 
 if TYPE_CHECKING:

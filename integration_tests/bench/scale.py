@@ -14,7 +14,7 @@ from integration_tests.bench import contenders as who
 from integration_tests.bench.measure import Program, drop_caches, run
 from integration_tests.bench.report import Report, machine
 from integration_tests.bench.scale_data import ScaleSpec, write_repository
-from integration_tests.harness.loopback import LoopbackBtrfs
+from integration_tests.harness.machine.loopback import LoopbackBtrfs
 from integration_tests.harness.services.rclone import rclone_server
 
 if TYPE_CHECKING:

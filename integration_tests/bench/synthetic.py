@@ -22,13 +22,14 @@ from btrfs_to_s3.btrfs.receive import BtrfsReceive
 from btrfs_to_s3.btrfs.send import BtrfsSend
 from btrfs_to_s3.config.load import load
 from btrfs_to_s3.format.index import decode_chunk_record, encode_chunk_record
+from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.model.backup import Manifest, ObjectRef, SnapshotFacts, StreamIdentity
 from btrfs_to_s3.model.identity import BackupId, Kind, SourceId
-from btrfs_to_s3.operations.download import Download
-from btrfs_to_s3.operations.upload import Upload, UploadSettings, UploadTarget
-from btrfs_to_s3.operations.upload_journal import UploadJournal
+from btrfs_to_s3.operations.backup.upload import Upload, UploadSettings, UploadTarget
+from btrfs_to_s3.operations.backup.upload_journal import UploadJournal
+from btrfs_to_s3.operations.restore.download import Download
 from btrfs_to_s3.stream.cancel import LinkedCancellation
-from btrfs_to_s3.wiring import Application, utc_now
+from btrfs_to_s3.wiring.application import Application
 from integration_tests.bench import synthetic_stream
 
 if TYPE_CHECKING:

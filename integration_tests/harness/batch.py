@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
-from integration_tests.harness import devices
-from integration_tests.harness.compare import Fidelity, compare_trees
+from integration_tests.harness.machine import devices
 from integration_tests.harness.scripting.program import Program
-from integration_tests.harness.seed import SeedSpec, seed_tree
+from integration_tests.harness.trees.compare import Fidelity, compare_trees
+from integration_tests.harness.trees.seed import SeedSpec, seed_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from integration_tests.harness.cgroup import MemoryGroup
+    from integration_tests.harness.machine.cgroup import MemoryGroup
     from integration_tests.harness.scripting.program import Run
 
 MIB: Final = 1024**2

@@ -14,13 +14,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from integration_tests.harness.compare import Comparison, compare_fully
-from integration_tests.harness.loopback import LoopbackBtrfs, why_unavailable
-from integration_tests.harness.mutate import mutate_tree
-from integration_tests.harness.seed import SeedSpec, seed_tree
+from integration_tests.harness.machine.loopback import LoopbackBtrfs, why_unavailable
+from integration_tests.harness.machine.state import sweep
 from integration_tests.harness.services.moto import moto_server
 from integration_tests.harness.services.paths import run_directory
-from integration_tests.harness.state import sweep
+from integration_tests.harness.trees.compare import Comparison, compare_fully
+from integration_tests.harness.trees.mutate import mutate_tree
+from integration_tests.harness.trees.seed import SeedSpec, seed_tree
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from integration_tests.harness.faultproxy.proxy import FaultProxy, fault_proxy
 from integration_tests.harness.faultproxy.rules import answer
-from integration_tests.harness.waiting import PATIENCE_S, wait_until
+from integration_tests.harness.machine.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

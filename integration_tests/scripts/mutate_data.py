@@ -5,8 +5,8 @@ import time
 
 import _environment  # noqa: F401
 
-from integration_tests.harness.mutate import mutate_tree
 from integration_tests.harness.scripting.script import Script, run_script
+from integration_tests.harness.trees.mutate import mutate_tree
 
 
 def options(parser: argparse.ArgumentParser) -> None:

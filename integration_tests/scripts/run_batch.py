@@ -9,7 +9,7 @@ import _environment  # noqa: F401
 
 from btrfs_to_s3.config.units import parse_size
 from integration_tests.harness import batch
-from integration_tests.harness.cgroup import MemoryGroup
+from integration_tests.harness.machine.cgroup import MemoryGroup
 from integration_tests.harness.scripting.script import Script, run_script
 from integration_tests.harness.scripting.stage import own_stage
 

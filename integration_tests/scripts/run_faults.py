@@ -11,9 +11,9 @@ import _environment  # noqa: F401
 from integration_tests.harness.faults.categories import CATEGORIES, Row, run_category, table
 from integration_tests.harness.faults.crash_matrix import SHORT_FORM_STEP, crash_matrix
 from integration_tests.harness.faults.ground import Ground, new_ground
-from integration_tests.harness.network import why_unavailable
+from integration_tests.harness.machine.network import why_unavailable
+from integration_tests.harness.machine.state import sweep
 from integration_tests.harness.scripting.script import Script, run_script
-from integration_tests.harness.state import sweep
 
 MATRIX = "crash-matrix"
 

@@ -4,7 +4,8 @@ import signal
 
 import _environment  # noqa: F401
 
-from integration_tests.harness.devices import private_holders
+from integration_tests.harness.machine.devices import private_holders
+from integration_tests.harness.machine.waiting import wait_until
 from integration_tests.harness.scripting.script import Script, run_script
 from integration_tests.harness.scripting.steps import (
     SLOW,
@@ -12,7 +13,6 @@ from integration_tests.harness.scripting.steps import (
     interrupted,
     stored,
 )
-from integration_tests.harness.waiting import wait_until
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 130, signal.SIGKILL: -signal.SIGKILL}
 

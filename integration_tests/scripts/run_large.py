@@ -4,7 +4,6 @@ from pathlib import Path
 
 import _environment  # noqa: F401
 
-from integration_tests.harness.mutate import mutate_tree
 from integration_tests.harness.scripting.script import Script, run_script
 from integration_tests.harness.scripting.settings import CONFIG_DIRECTORY
 from integration_tests.harness.scripting.stage import own_stage
@@ -15,7 +14,8 @@ from integration_tests.harness.scripting.steps import (
     restore,
     stored,
 )
-from integration_tests.harness.seed import SeedSpec, seed_tree
+from integration_tests.harness.trees.mutate import mutate_tree
+from integration_tests.harness.trees.seed import SeedSpec, seed_tree
 
 MANY = 5
 MEMORY_BYTES = 220 * 1024**2

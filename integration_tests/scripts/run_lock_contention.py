@@ -2,9 +2,9 @@
 
 import _environment  # noqa: F401
 
+from integration_tests.harness.machine.waiting import wait_until
 from integration_tests.harness.scripting.script import Script, run_script
 from integration_tests.harness.scripting.steps import SLOW, add_random, check_stored
-from integration_tests.harness.waiting import wait_until
 
 LOCKED = 7
 

@@ -12,7 +12,6 @@ from integration_tests.harness.scripting.script import Script, run_script
 from integration_tests.harness.scripting.settings import CONFIG_DIRECTORY
 from integration_tests.harness.scripting.stage import own_stage
 from integration_tests.harness.scripting.steps import add_random, back_up, require_same
-from integration_tests.harness.seed import SeedSpec, seed_tree
 from integration_tests.harness.thaw import (
     Thaw,
     check_went_away,
@@ -21,6 +20,7 @@ from integration_tests.harness.thaw import (
     require_refused,
     thawing,
 )
+from integration_tests.harness.trees.seed import SeedSpec, seed_tree
 
 
 def body(script: Script) -> None:

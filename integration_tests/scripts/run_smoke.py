@@ -20,7 +20,7 @@ from integration_tests.harness.scripting.steps import (
     require_same,
     restore,
 )
-from integration_tests.harness.seed import SeedSpec, seed_tree
+from integration_tests.harness.trees.seed import SeedSpec, seed_tree
 
 COMPLETE = "Smoke test complete."
 

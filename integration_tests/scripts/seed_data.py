@@ -7,7 +7,7 @@ import _environment  # noqa: F401
 
 from integration_tests.harness.scripting.privilege import is_root
 from integration_tests.harness.scripting.script import Script, run_script
-from integration_tests.harness.seed import SeedSpec, seed_tree
+from integration_tests.harness.trees.seed import SeedSpec, seed_tree
 
 
 def body(script: Script) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import _environment  # noqa: F401
 
-from integration_tests.harness import devices
+from integration_tests.harness.machine import devices
 from integration_tests.harness.scripting import stage as stages
 from integration_tests.harness.scripting.script import Script, run_script
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.harness.loopback import LoopbackBtrfs
-from integration_tests.harness.seed import SeedSpec, seed_tree
+from integration_tests.harness.machine.loopback import LoopbackBtrfs
 from integration_tests.harness.services.moto import Moto, moto_server
+from integration_tests.harness.trees.seed import SeedSpec, seed_tree
 from integration_tests.tests.machine import Machine
 
 if TYPE_CHECKING:

@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING
 
 from btrfs_to_s3.config.load import load
 from btrfs_to_s3.config.sources import select_sources
-from btrfs_to_s3.operations.compare import Thoroughness
-from btrfs_to_s3.operations.listing import Listing, read_heads
-from btrfs_to_s3.operations.prepare import prepare_to_look, prepare_to_read, prepare_to_write
-from btrfs_to_s3.operations.restore import Restore, RestoreJob
-from btrfs_to_s3.operations.run import BackupOptions, plan_sources, run_sources
-from btrfs_to_s3.operations.thaw import ThawJob
+from btrfs_to_s3.operations.backup.run import BackupOptions, plan_sources, run_sources
+from btrfs_to_s3.operations.repository.listing import Listing, read_heads
+from btrfs_to_s3.operations.repository.prepare import (
+    prepare_to_look,
+    prepare_to_read,
+    prepare_to_write,
+)
+from btrfs_to_s3.operations.restore.compare import Thoroughness
+from btrfs_to_s3.operations.restore.restore import Restore, RestoreJob
+from btrfs_to_s3.operations.thaw.thaw import ThawJob
 from btrfs_to_s3.plan.address import parse_address, resolve_source, select
 from btrfs_to_s3.stream.cancel import LinkedCancellation
-from btrfs_to_s3.wiring import Application
+from btrfs_to_s3.wiring.application import Application
+from btrfs_to_s3.wiring.jobs import source_job
 from integration_tests.harness.repository import StoredRepository
 
 if TYPE_CHECKING:
@@ -28,9 +33,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from btrfs_to_s3.model.backup import Head
-    from btrfs_to_s3.operations.backup import BackupResult
-    from btrfs_to_s3.operations.restore import RestoreResult
-    from btrfs_to_s3.operations.run import SourceOutcome
+    from btrfs_to_s3.operations.backup.backup import BackupResult
+    from btrfs_to_s3.operations.backup.run import SourceOutcome
+    from btrfs_to_s3.operations.restore.restore import RestoreResult
     from integration_tests.harness.services.service import Service
 
 REPOSITORY_ROOT = Path(__file__).parents[2]
@@ -113,7 +118,7 @@ class Machine:
         with self.application() as application, application.lock():
             services = application.services()
             chosen = select_sources(application.config, [str(path) for path in paths], Path("/"))
-            jobs = [application.job(source) for source in chosen]
+            jobs = [source_job(application, source) for source in chosen]
             wishes = BackupOptions(**options)  # type: ignore[arg-type]
             return run_sources(
                 jobs, wishes, lambda: read_heads(services), lambda: prepare_to_write(services)
@@ -139,7 +144,7 @@ class Machine:
             there = prepare_to_look(application.services())
             [source] = select_sources(application.config, [str(path)], Path("/"))
             [outcome] = plan_sources(
-                [application.job(source)],
+                [source_job(application, source)],
                 BackupOptions(**options),  # type: ignore[arg-type]
                 lambda: read_heads(application.services()) if there else Listing((), ()),
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from btrfs_to_s3.wiring import Application
+    from btrfs_to_s3.wiring.application import Application
 
 WRITES = frozenset(
     {"put", "create_upload", "upload_part", "complete_upload", "abort_upload", "delete"}

@@ -11,13 +11,13 @@ import pytest
 
 from btrfs_to_s3.errors import BtrfsToS3Error
 from btrfs_to_s3.model.identity import Kind
-from integration_tests.harness.compare import compare_trees
+from integration_tests.harness.trees.compare import compare_trees
 from integration_tests.tests.stopping import Moment, StopAt, StoppedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
     from integration_tests.tests.machine import Machine
 
 pytestmark = pytest.mark.btrfs

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.harness.compare import compare_trees
-from integration_tests.harness.seed import SeedSpec, seed_tree
 from integration_tests.harness.services.rclone import rclone_server
 from integration_tests.harness.services.swift import swift_server
+from integration_tests.harness.trees.compare import compare_trees
+from integration_tests.harness.trees.seed import SeedSpec, seed_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
     from integration_tests.harness.services.service import Service
     from integration_tests.tests.machine import Machine
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from btrfs_to_s3.operations.compare import Thoroughness, compare_trees
+from btrfs_to_s3.operations.restore.compare import Thoroughness, compare_trees
 from btrfs_to_s3.stream.cancel import LinkedCancellation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
     from integration_tests.tests.machine import Machine
 
 pytestmark = pytest.mark.btrfs

@@ -19,8 +19,8 @@ from btrfs_to_s3.errors import (
     SourceError,
     UsageError,
 )
-from integration_tests.harness.compare import compare_trees
-from integration_tests.harness.loopback import LoopbackBtrfs
+from integration_tests.harness.machine.loopback import LoopbackBtrfs
+from integration_tests.harness.trees.compare import compare_trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from btrfs_to_s3.model.identity import Kind
-from btrfs_to_s3.plan.backup import Decision
-from integration_tests.harness.compare import compare_trees
-from integration_tests.harness.mutate import mutate_tree
-from integration_tests.harness.seed import SeedSpec, seed_tree
+from btrfs_to_s3.plan.backup.backup import Decision
+from integration_tests.harness.trees.compare import compare_trees
+from integration_tests.harness.trees.mutate import mutate_tree
+from integration_tests.harness.trees.seed import SeedSpec, seed_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
     from integration_tests.tests.machine import Machine
 
 pytestmark = pytest.mark.btrfs

@@ -23,14 +23,14 @@ from btrfs_to_s3.errors import (
     SourceError,
     UnreachableError,
 )
-from integration_tests.harness.compare import compare_trees
+from integration_tests.harness.trees.compare import compare_trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from btrfs_to_s3.wiring import Application
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from btrfs_to_s3.wiring.application import Application
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
     from integration_tests.tests.machine import Machine
 
 pytestmark = pytest.mark.btrfs

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from btrfs_to_s3.errors import ExitCode, NotReadableYetError
-from integration_tests.harness.compare import compare_trees
+from integration_tests.harness.machine.waiting import wait_until
 from integration_tests.harness.services.moto import moto_server
-from integration_tests.harness.waiting import wait_until
+from integration_tests.harness.trees.compare import compare_trees
 from integration_tests.tests.machine import Machine
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.objects import ThawAnswer
     from btrfs_to_s3.model.storage_class import Tier
     from btrfs_to_s3.ports import Cancellation, ObjectStore
-    from btrfs_to_s3.wiring import Application
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from btrfs_to_s3.wiring.application import Application
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
     from integration_tests.harness.services.moto import Moto
 
 pytestmark = pytest.mark.btrfs

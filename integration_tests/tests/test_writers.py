@@ -10,8 +10,8 @@ import pytest
 from btrfs_to_s3.errors import IntegrityError, RaceLostError
 from btrfs_to_s3.format import keys as key_of
 from btrfs_to_s3.model.identity import Kind
-from btrfs_to_s3.operations.prepare import prepare_to_read
-from integration_tests.harness.compare import compare_trees
+from btrfs_to_s3.operations.repository.prepare import prepare_to_read
+from integration_tests.harness.trees.compare import compare_trees
 from integration_tests.tests.stopping import StoppingStore
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from btrfs_to_s3.model.backup import Head
-    from btrfs_to_s3.wiring import Application
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from btrfs_to_s3.wiring.application import Application
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
     from integration_tests.tests.machine import Machine
 
 pytestmark = pytest.mark.btrfs

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from integration_tests.conftest import privileged
-from integration_tests.harness.loopback import LoopbackBtrfs
+from integration_tests.harness.machine.loopback import LoopbackBtrfs
 from integration_tests.harness.services.moto import Moto, moto_server
 from tests.cli.program import Program
 

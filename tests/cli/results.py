@@ -8,26 +8,22 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.cli import (
-    compact_rendering,
-    copy_rendering,
-    cost_rendering,
-    doctor_rendering,
-    documents,
-    plan_cost_rendering,
-    prune_rendering,
-    simulation,
-    text,
-    thaw_rendering,
-    verify_rendering,
-)
 from btrfs_to_s3.cli.commands.doctor import Findings, failure_of
 from btrfs_to_s3.cli.exit_codes import Failure, of_sources
 from btrfs_to_s3.cli.output import Result
-from btrfs_to_s3.cli.prune_rendering import Priced
+from btrfs_to_s3.cli.rendering import compact as compact_rendering
+from btrfs_to_s3.cli.rendering import copy as copy_rendering
+from btrfs_to_s3.cli.rendering import cost as cost_rendering
+from btrfs_to_s3.cli.rendering import doctor as doctor_rendering
+from btrfs_to_s3.cli.rendering import documents, simulation, text
+from btrfs_to_s3.cli.rendering import plan_cost as plan_cost_rendering
+from btrfs_to_s3.cli.rendering import prune as prune_rendering
+from btrfs_to_s3.cli.rendering import thaw as thaw_rendering
+from btrfs_to_s3.cli.rendering import verify as verify_rendering
+from btrfs_to_s3.cli.rendering.prune import Priced
+from btrfs_to_s3.cli.rendering.simulation import SimulatedSource
 from btrfs_to_s3.cli.repositories import failed as failed_repository
 from btrfs_to_s3.cli.repositories import grouped
-from btrfs_to_s3.cli.simulation import SimulatedSource
 from btrfs_to_s3.config.load import load
 from btrfs_to_s3.config.repository import RepositoryUrl
 from btrfs_to_s3.errors import IntegrityError, SourceError, UnreachableError
@@ -38,42 +34,42 @@ from btrfs_to_s3.model.check import failed, unknown
 from btrfs_to_s3.model.identity import Kind, SourceId
 from btrfs_to_s3.model.objects import DeleteFailure, ListedObject, UnfinishedUpload
 from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
-from btrfs_to_s3.operations.backup import BackupResult
-from btrfs_to_s3.operations.compact import SourceDecision
-from btrfs_to_s3.operations.compare import TreeComparison
-from btrfs_to_s3.operations.copy import CopyResult
+from btrfs_to_s3.operations.backup.backup import BackupResult
+from btrfs_to_s3.operations.backup.compact import SourceDecision
+from btrfs_to_s3.operations.backup.run import SourceOutcome
+from btrfs_to_s3.operations.copy.copy import CopyResult
 from btrfs_to_s3.operations.doctor import ServiceReport
-from btrfs_to_s3.operations.holds import Hold, HoldChange, HoldListing
-from btrfs_to_s3.operations.listing import Listing, ShownBackup, Unreadable
-from btrfs_to_s3.operations.prune import (
+from btrfs_to_s3.operations.prune.holds import Hold, HoldChange, HoldListing
+from btrfs_to_s3.operations.prune.orphans import OrphanRemovals, OrphanResult
+from btrfs_to_s3.operations.prune.prune import (
     KeepWishes,
     PruneResult,
     RepositoryPlan,
     SourcePlan,
     SourceResult,
 )
-from btrfs_to_s3.operations.prune_orphans import OrphanRemovals, OrphanResult
-from btrfs_to_s3.operations.restore import RestoreResult
-from btrfs_to_s3.operations.run import SourceOutcome
+from btrfs_to_s3.operations.repository.listing import Listing, ShownBackup, Unreadable
+from btrfs_to_s3.operations.restore.compare import TreeComparison
+from btrfs_to_s3.operations.restore.restore import RestoreResult
 from btrfs_to_s3.operations.status import StatusReport
-from btrfs_to_s3.operations.verify_report import Counts, Finding, Level, Problem, VerifyReport
+from btrfs_to_s3.operations.verify.report import Counts, Finding, Level, Problem, VerifyReport
 from btrfs_to_s3.plan import doctor as judgement
-from btrfs_to_s3.plan.backup import BackupPlan, Decision
-from btrfs_to_s3.plan.compaction import Compaction, Course
+from btrfs_to_s3.plan.backup.backup import BackupPlan, Decision
+from btrfs_to_s3.plan.backup.compaction import Compaction, Course
+from btrfs_to_s3.plan.backup.parents import Parent
 from btrfs_to_s3.plan.copying import plan_copy
-from btrfs_to_s3.plan.cost_report import CostReport, source_cost
-from btrfs_to_s3.plan.early import Minimum
+from btrfs_to_s3.plan.cost.of_plan import Form
+from btrfs_to_s3.plan.cost.rates import Rates
+from btrfs_to_s3.plan.cost.report import CostReport, source_cost
+from btrfs_to_s3.plan.cost.restore import Line
+from btrfs_to_s3.plan.cost.simulate import Scenario, simulate
 from btrfs_to_s3.plan.lifecycle import LifecycleRules, judge, propose
-from btrfs_to_s3.plan.orphans import LostUpload, Orphan, OrphanPlan
-from btrfs_to_s3.plan.parents import Parent
-from btrfs_to_s3.plan.plan_cost import Form
-from btrfs_to_s3.plan.rates import Rates
-from btrfs_to_s3.plan.restore import Action, Link, RestorePlan
-from btrfs_to_s3.plan.restore_cost import Line
-from btrfs_to_s3.plan.retention import plan_prune
-from btrfs_to_s3.plan.simulate import Scenario, simulate
+from btrfs_to_s3.plan.restore.restore import Action, Link, RestorePlan
+from btrfs_to_s3.plan.restore.thaw_state import ThawState
+from btrfs_to_s3.plan.retention.early import Minimum
+from btrfs_to_s3.plan.retention.orphans import LostUpload, Orphan, OrphanPlan
+from btrfs_to_s3.plan.retention.retention import plan_prune
 from btrfs_to_s3.plan.status import freshness
-from btrfs_to_s3.plan.thaw_state import ThawState
 from tests.cli import thaw_results
 from tests.plan.build import SOURCE_ID, T0, chain, days, head, manifest, snapshot_of
 from tests.plan.prices import PRICES

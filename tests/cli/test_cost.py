@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from btrfs_to_s3.cli import money
+from btrfs_to_s3.cli.rendering import money
 from btrfs_to_s3.model.prices import BUILT_IN
 from tests.cli.shapes import golden_document, shape
 from tests.plan.prices import PRICES

@@ -17,7 +17,7 @@ from tests.cli.program import ROOT, Ran
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
     from integration_tests.harness.services.moto import Moto
     from tests.cli.program import Program
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from btrfs_to_s3.cli import human
+from btrfs_to_s3.cli.rendering import human
 
 
 @pytest.mark.parametrize(

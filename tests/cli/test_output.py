@@ -12,11 +12,11 @@ import pytest
 from rich.text import Text
 
 from btrfs_to_s3.cli.output import write_json, write_text
-from btrfs_to_s3.cli.prune_rendering import Priced, plan_text
-from btrfs_to_s3.cli.text import facts, table
+from btrfs_to_s3.cli.rendering.prune import Priced, plan_text
+from btrfs_to_s3.cli.rendering.text import facts, table
 from btrfs_to_s3.errors import LocalSpaceError
 from btrfs_to_s3.model.policy import KeepPolicy
-from btrfs_to_s3.operations.prune import KeepWishes, RepositoryPlan, SourcePlan
+from btrfs_to_s3.operations.prune.prune import KeepWishes, RepositoryPlan, SourcePlan
 from tests.cli.test_messages import Terminal
 from tests.plan.build import SOURCE_ID
 from tests.plan.prices import PRICES

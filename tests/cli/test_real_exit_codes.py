@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
     from integration_tests.harness.services.moto import Moto
     from tests.cli.program import Program
 

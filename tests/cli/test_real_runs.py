@@ -15,7 +15,7 @@ from tests.cli.shapes import golden_document as _golden
 from tests.cli.shapes import shape as _shape
 
 if TYPE_CHECKING:
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
     from tests.cli.program import Program
 
 pytestmark = pytest.mark.btrfs

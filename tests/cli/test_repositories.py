@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
     from integration_tests.harness.services.moto import Moto
     from integration_tests.harness.services.service import Service
     from tests.cli.program import Program, Ran

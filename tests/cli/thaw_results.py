@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.cli import documents, thaw_rendering
 from btrfs_to_s3.cli.exit_codes import Failure
-from btrfs_to_s3.cli.thaw_rendering import ShownThaw
+from btrfs_to_s3.cli.rendering import documents
+from btrfs_to_s3.cli.rendering import thaw as thaw_rendering
+from btrfs_to_s3.cli.rendering.thaw import ShownThaw
 from btrfs_to_s3.errors import NotReadableYetError
 from btrfs_to_s3.model.storage_class import Tier, storage_class
-from btrfs_to_s3.plan.thaw import Asked, ThawTerms, download_rate, expected_end, plan_thaw
-from btrfs_to_s3.plan.thaw_state import Group, LinkThaw, ThawState
+from btrfs_to_s3.plan.restore.thaw import Asked, ThawTerms, download_rate, expected_end, plan_thaw
+from btrfs_to_s3.plan.restore.thaw_state import Group, LinkThaw, ThawState
 from tests.plan.build import SOURCE_ID, chain
 from tests.plan.prices import PRICES
 

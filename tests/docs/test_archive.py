@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from btrfs_to_s3.cli import thaw_rendering
 from btrfs_to_s3.cli.output import write_text
-from btrfs_to_s3.cli.thaw_rendering import ShownThaw
+from btrfs_to_s3.cli.rendering import thaw as thaw_rendering
+from btrfs_to_s3.cli.rendering.thaw import ShownThaw
 from btrfs_to_s3.config.prices import load_prices
 from btrfs_to_s3.model.storage_class import Tier, storage_class
-from btrfs_to_s3.plan.cost import Stored, storage_cost
-from btrfs_to_s3.plan.thaw import Asked, ThawTerms, download_rate, expected_end, plan_thaw
-from btrfs_to_s3.plan.thaw_state import Group, LinkThaw, ThawState
+from btrfs_to_s3.plan.cost.cost import Stored, storage_cost
+from btrfs_to_s3.plan.restore.thaw import Asked, ThawTerms, download_rate, expected_end, plan_thaw
+from btrfs_to_s3.plan.restore.thaw_state import Group, LinkThaw, ThawState
 from tests.plan.build import chain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from btrfs_to_s3.model.identity import BackupId
-    from btrfs_to_s3.plan.thaw import ThawPlan
+    from btrfs_to_s3.plan.restore.thaw import ThawPlan
 
 TEXT = (Path(__file__).parents[2] / "docs" / "archive.md").read_text("utf-8")
 PRICES = load_prices(None)

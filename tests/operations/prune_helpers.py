@@ -6,16 +6,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.model.policy import KeepPolicy
-from btrfs_to_s3.operations import prune
-from btrfs_to_s3.operations.prune import KeepWishes, PruneWishes
-from btrfs_to_s3.operations.verify import verify_data
+from btrfs_to_s3.operations.prune import prune
+from btrfs_to_s3.operations.prune.prune import KeepWishes, PruneWishes
+from btrfs_to_s3.operations.verify.verify import verify_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from btrfs_to_s3.model.backup import HeadEntry
     from btrfs_to_s3.model.identity import BackupId
-    from btrfs_to_s3.operations.prune import PruneResult, RepositoryPlan
+    from btrfs_to_s3.operations.prune.prune import PruneResult, RepositoryPlan
     from tests.operations.conftest import Bucket
     from tests.operations.repositories import SyntheticRepository
 

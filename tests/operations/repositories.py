@@ -14,12 +14,12 @@ from btrfs_to_s3.model.backup import Manifest, SnapshotFacts, SourceRecord, Stre
 from btrfs_to_s3.model.identity import BackupId, Kind, SourceId
 from btrfs_to_s3.model.objects import Role
 from btrfs_to_s3.model.subvolume import SendOptions
-from btrfs_to_s3.operations.commit import Commit
-from btrfs_to_s3.operations.observe import open_upload_journal
-from btrfs_to_s3.operations.repository import Host, RepositoryAccess
+from btrfs_to_s3.operations.backup.commit import Commit
+from btrfs_to_s3.operations.backup.observe import open_upload_journal
+from btrfs_to_s3.operations.backup.upload import Upload, UploadSettings, UploadTarget
+from btrfs_to_s3.operations.backup.upload_journal import UploadBegin
+from btrfs_to_s3.operations.repository.repository import Host, RepositoryAccess
 from btrfs_to_s3.operations.services import Services
-from btrfs_to_s3.operations.upload import Upload, UploadSettings, UploadTarget
-from btrfs_to_s3.operations.upload_journal import UploadBegin
 from btrfs_to_s3.stream.cancel import LinkedCancellation
 from tests.operations.streams import BytesSend, stream
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from btrfs_to_s3.model.backup import Head, HeadEntry
-    from btrfs_to_s3.operations.upload_journal import UploadJournal
+    from btrfs_to_s3.operations.backup.upload_journal import UploadJournal
     from btrfs_to_s3.ports import ObjectStore, Volume
     from btrfs_to_s3.stream.commands import StreamFacts
 

@@ -18,7 +18,7 @@ from btrfs_to_s3.errors import (
 from btrfs_to_s3.model.batch_job import BatchJobState, BatchThawOrder
 from btrfs_to_s3.model.identity import BackupId
 from btrfs_to_s3.model.storage_class import Tier
-from btrfs_to_s3.operations.batch_thaw import BatchObject, BatchPlace, BatchThaw, BatchWishes
+from btrfs_to_s3.operations.thaw.batch import BatchObject, BatchPlace, BatchThaw, BatchWishes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,12 +14,12 @@ from btrfs_to_s3.errors import (
     UnreachableError,
     UsageError,
 )
-from btrfs_to_s3.operations.copy import Copy
-from btrfs_to_s3.operations.copy_chunks import ChunkCopies
-from btrfs_to_s3.operations.download import Download
-from btrfs_to_s3.operations.index import StoredIndex
-from btrfs_to_s3.operations.upload import UploadTarget
-from btrfs_to_s3.operations.upload_journal import UploadJournal
+from btrfs_to_s3.operations.backup.upload import UploadTarget
+from btrfs_to_s3.operations.backup.upload_journal import UploadJournal
+from btrfs_to_s3.operations.copy.chunks import ChunkCopies
+from btrfs_to_s3.operations.copy.copy import Copy
+from btrfs_to_s3.operations.repository.index import StoredIndex
+from btrfs_to_s3.operations.restore.download import Download
 from tests.operations.repositories import SETTINGS, SyntheticRepository
 from tests.operations.stores import Delegate
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         StoredObject,
         UploadedPart,
     )
-    from btrfs_to_s3.operations.copy import CopyResult
+    from btrfs_to_s3.operations.copy.copy import CopyResult
     from btrfs_to_s3.ports import Body, ObjectStore
     from tests.operations.conftest import Bucket
 

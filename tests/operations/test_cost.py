@@ -8,8 +8,8 @@ import pytest
 
 from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.operations.cost import repository_cost
-from btrfs_to_s3.operations.manifests import read_manifests
-from btrfs_to_s3.plan.restore_cost import Line
+from btrfs_to_s3.operations.repository.manifests import read_manifests
+from btrfs_to_s3.plan.cost.restore import Line
 from tests.plan.prices import PRICES
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from btrfs_to_s3.errors import IntegrityError
-from btrfs_to_s3.operations.download import Download
-from btrfs_to_s3.operations.index import StoredIndex
-from btrfs_to_s3.operations.intact import READS
+from btrfs_to_s3.operations.repository.index import StoredIndex
+from btrfs_to_s3.operations.repository.intact import READS
+from btrfs_to_s3.operations.restore.download import Download
 from tests.operations.repositories import CHUNK_SIZE_BYTES, SETTINGS
 from tests.operations.stores import Delegate
 

@@ -12,9 +12,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.operations.download import Download
-from btrfs_to_s3.operations.index import StoredIndex
-from btrfs_to_s3.operations.verify import verify_data
+from btrfs_to_s3.operations.repository.index import StoredIndex
+from btrfs_to_s3.operations.restore.download import Download
+from btrfs_to_s3.operations.verify.verify import verify_data
 from tests.operations.repositories import SyntheticRepository
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 
 from btrfs_to_s3.errors import IntegrityError
-from btrfs_to_s3.operations.head_columns import decode_columns, encode_columns
-from btrfs_to_s3.operations.listing import read_heads
+from btrfs_to_s3.operations.repository.head_columns import decode_columns, encode_columns
+from btrfs_to_s3.operations.repository.listing import read_heads
 from tests.format.values import heads
 
 if TYPE_CHECKING:

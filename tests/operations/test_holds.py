@@ -10,8 +10,8 @@ import pytest
 
 from btrfs_to_s3.errors import ExitCode, RaceLostError, UnreachableError, UsageError
 from btrfs_to_s3.format import keys
-from btrfs_to_s3.operations import prune
-from btrfs_to_s3.operations.holds import add_hold, held_backups, list_holds, remove_hold
+from btrfs_to_s3.operations.prune import prune
+from btrfs_to_s3.operations.prune.holds import add_hold, held_backups, list_holds, remove_hold
 from tests.operations.prune_helpers import (
     assert_sound,
     left_of,

@@ -8,9 +8,9 @@ import pytest
 
 from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode, NotReadableYetError
 from btrfs_to_s3.format import keys
-from btrfs_to_s3.operations.index import StoredIndex
-from btrfs_to_s3.operations.listing import list_backups, show_backup
-from btrfs_to_s3.operations.prepare import prepare_to_read
+from btrfs_to_s3.operations.repository.index import StoredIndex
+from btrfs_to_s3.operations.repository.listing import list_backups, show_backup
+from btrfs_to_s3.operations.repository.prepare import prepare_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from btrfs_to_s3.errors import ExitCode, IntegrityError, RepositoryError, UnreachableError
 from btrfs_to_s3.format import keys
 from btrfs_to_s3.model.policy import KeepPolicy
-from btrfs_to_s3.operations import prune
-from btrfs_to_s3.operations.verify import verify_data
+from btrfs_to_s3.operations.prune import prune
+from btrfs_to_s3.operations.verify.verify import verify_data
 from tests.operations.prune_helpers import (
     SMALL,
     assert_sound,

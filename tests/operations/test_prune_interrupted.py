@@ -11,8 +11,8 @@ import pytest
 from btrfs_to_s3.errors import InterruptedRunError, UnreachableError
 from btrfs_to_s3.format import keys
 from btrfs_to_s3.model.policy import KeepPolicy
-from btrfs_to_s3.operations import prune
-from btrfs_to_s3.operations.prune_removal import RemovalJournal
+from btrfs_to_s3.operations.prune import prune
+from btrfs_to_s3.operations.prune.removal import RemovalJournal
 from tests.operations.prune_helpers import (
     SMALL,
     assert_sound,
@@ -28,7 +28,7 @@ from tests.operations.stores import ActsOnce, StopsAfter
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from btrfs_to_s3.operations.prune import PruneResult
+    from btrfs_to_s3.operations.prune.prune import PruneResult
     from tests.operations.conftest import Bucket
 
 

@@ -16,21 +16,21 @@ from btrfs_to_s3.model.backup import Head, HeadEntry, StreamIdentity
 from btrfs_to_s3.model.identity import BackupId, Kind, SourceId
 from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy
 from btrfs_to_s3.model.subvolume import SendOptions
-from btrfs_to_s3.operations.prune_local import (
+from btrfs_to_s3.operations.backup.upload_journal import UploadBegin
+from btrfs_to_s3.operations.prune.local import (
     LocalWishes,
     needed_parents,
     plan_local,
     prune_local,
 )
-from btrfs_to_s3.operations.upload_journal import UploadBegin
-from integration_tests.harness.loopback import LoopbackBtrfs, why_unavailable
+from integration_tests.harness.machine.loopback import LoopbackBtrfs, why_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from btrfs_to_s3.model.subvolume import Subvolume
-    from btrfs_to_s3.operations.prune_local import LocalResult
+    from btrfs_to_s3.operations.prune.local import LocalResult
     from btrfs_to_s3.ports import Volume
     from tests.operations.repositories import SyntheticRepository
 

@@ -12,8 +12,8 @@ from btrfs_to_s3.errors import RepositoryError
 from btrfs_to_s3.format import keys
 from btrfs_to_s3.model.objects import Role
 from btrfs_to_s3.model.policy import KeepPolicy
-from btrfs_to_s3.operations import prune
-from btrfs_to_s3.operations.prune import PruneWishes
+from btrfs_to_s3.operations.prune import prune
+from btrfs_to_s3.operations.prune.prune import PruneWishes
 from tests.operations.prune_helpers import SMALL, WEEK, assert_sound, left_of, planned, pruned
 from tests.operations.repositories import SyntheticRepository
 from tests.operations.stores import ActsOnce, Delegate, RefusesToDelete, StopsAfter
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from btrfs_to_s3.model.objects import UnfinishedUpload
-    from btrfs_to_s3.operations.prune import PruneResult
+    from btrfs_to_s3.operations.prune.prune import PruneResult
     from btrfs_to_s3.ports import ObjectStore
     from tests.operations.conftest import Bucket
 

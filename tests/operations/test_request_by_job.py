@@ -13,15 +13,15 @@ from btrfs_to_s3.config.prices import load_prices
 from btrfs_to_s3.errors import RepositoryError, UsageError
 from btrfs_to_s3.model.batch_job import BatchJobState, BatchThawOrder
 from btrfs_to_s3.model.storage_class import Tier
-from btrfs_to_s3.operations.batch_thaw import (
+from btrfs_to_s3.operations.thaw.batch import (
     BatchPlace,
     BatchThaw,
     BatchWishes,
     request_by_job,
 )
-from btrfs_to_s3.operations.thaw import Thaw, ThawJob
-from btrfs_to_s3.operations.thaw_journal import open_journal
-from btrfs_to_s3.operations.thaw_states import needed_of_chain
+from btrfs_to_s3.operations.thaw.journal import open_journal
+from btrfs_to_s3.operations.thaw.states import needed_of_chain
+from btrfs_to_s3.operations.thaw.thaw import Thaw, ThawJob
 from tests.operations.repositories import SyntheticRepository
 
 if TYPE_CHECKING:

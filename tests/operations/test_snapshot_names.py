@@ -10,7 +10,7 @@ import pytest
 
 from btrfs_to_s3.model.identity import SourceId
 from btrfs_to_s3.model.subvolume import Subvolume
-from btrfs_to_s3.operations.snapshot_names import is_named_for, new_name
+from btrfs_to_s3.operations.backup.snapshot_names import is_named_for, new_name
 
 SOURCE = SourceId("data", "1f2e3d4c")
 NOW = datetime(2026, 11, 21, 2, 0, 0, tzinfo=UTC)

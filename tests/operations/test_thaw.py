@@ -17,12 +17,12 @@ from btrfs_to_s3.errors import (
 )
 from btrfs_to_s3.format import keys
 from btrfs_to_s3.model.storage_class import Tier
-from btrfs_to_s3.operations.download import Download
-from btrfs_to_s3.operations.download_rate import remember_rate, remembered_rate
-from btrfs_to_s3.operations.index import StoredIndex
-from btrfs_to_s3.operations.thaw import Thaw, ThawJob
-from btrfs_to_s3.operations.thaw_states import needed_of_chain
-from btrfs_to_s3.plan.thaw_state import ThawState
+from btrfs_to_s3.operations.repository.index import StoredIndex
+from btrfs_to_s3.operations.restore.download import Download
+from btrfs_to_s3.operations.restore.download_rate import remember_rate, remembered_rate
+from btrfs_to_s3.operations.thaw.states import needed_of_chain
+from btrfs_to_s3.operations.thaw.thaw import Thaw, ThawJob
+from btrfs_to_s3.plan.restore.thaw_state import ThawState
 from btrfs_to_s3.stream.cancel import LinkedCancellation
 from tests.operations.archives import Archive, Waiting
 from tests.plan.prices import PRICES

@@ -13,16 +13,16 @@ import pytest
 from btrfs_to_s3.model.backup import StreamIdentity
 from btrfs_to_s3.model.identity import BackupId, Kind
 from btrfs_to_s3.model.subvolume import SendOptions
-from btrfs_to_s3.operations.transfer import SendAgainError
-from btrfs_to_s3.operations.upload import Upload, UploadTarget
-from btrfs_to_s3.operations.upload_journal import UploadBegin
+from btrfs_to_s3.operations.backup.transfer import SendAgainError
+from btrfs_to_s3.operations.backup.upload import Upload, UploadTarget
+from btrfs_to_s3.operations.backup.upload_journal import UploadBegin
 from tests.operations.repositories import CHUNK_SIZE_BYTES, SETTINGS
 from tests.operations.streams import BytesSend, stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from btrfs_to_s3.operations.upload_journal import KnownChunk
+    from btrfs_to_s3.operations.backup.upload_journal import KnownChunk
     from btrfs_to_s3.stream.commands import StreamFacts
     from tests.operations.repositories import SyntheticRepository
 

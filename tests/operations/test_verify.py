@@ -10,8 +10,8 @@ import pytest
 from btrfs_to_s3.errors import ExitCode, InterruptedRunError, UnreachableError
 from btrfs_to_s3.format import keys
 from btrfs_to_s3.model.objects import DeleteTarget
-from btrfs_to_s3.operations.verify import verify_data
-from btrfs_to_s3.operations.verify_report import Problem
+from btrfs_to_s3.operations.verify.report import Problem
+from btrfs_to_s3.operations.verify.verify import verify_data
 from tests.operations.repositories import CHUNK_SIZE_BYTES, SETTINGS, SyntheticRepository
 from tests.operations.stores import ActsOnce, Delegate
 from tests.operations.verify_helpers import chunks, data, flip_a_bit, problems, quick
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from btrfs_to_s3.model.objects import ObjectState
-    from btrfs_to_s3.operations.verify_report import VerifyReport
+    from btrfs_to_s3.operations.verify.report import VerifyReport
     from btrfs_to_s3.ports import ObjectStore
     from tests.operations.conftest import Bucket
 

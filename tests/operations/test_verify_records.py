@@ -10,7 +10,7 @@ import pytest
 
 from btrfs_to_s3.errors import ExitCode
 from btrfs_to_s3.format import keys
-from btrfs_to_s3.operations.verify_report import Problem
+from btrfs_to_s3.operations.verify.report import Problem
 from tests.operations.verify_helpers import (
     chunks,
     data,

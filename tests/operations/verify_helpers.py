@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.format import keys
-from btrfs_to_s3.operations.index import StoredIndex
-from btrfs_to_s3.operations.verify import verify_data, verify_quick
+from btrfs_to_s3.operations.repository.index import StoredIndex
+from btrfs_to_s3.operations.verify.verify import verify_data, verify_quick
 
 if TYPE_CHECKING:
     from btrfs_to_s3.model.backup import ChunkRecord, HeadEntry
-    from btrfs_to_s3.operations.verify_report import Problem, VerifyReport
+    from btrfs_to_s3.operations.verify.report import Problem, VerifyReport
     from tests.operations.conftest import Bucket
     from tests.operations.repositories import SyntheticRepository
 

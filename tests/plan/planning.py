@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.model.policy import ChainPolicy
-from btrfs_to_s3.plan.backup import plan_backup
-from btrfs_to_s3.plan.facts import BackupFacts, BackupWishes, OpenJournal
+from btrfs_to_s3.plan.backup.backup import plan_backup
+from btrfs_to_s3.plan.backup.facts import BackupFacts, BackupWishes, OpenJournal
 from tests.plan.build import (
     SOURCE_ID,
     T0,
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from btrfs_to_s3.model.backup import Head, HeadEntry
     from btrfs_to_s3.model.subvolume import Subvolume
-    from btrfs_to_s3.plan.backup import BackupPlan
+    from btrfs_to_s3.plan.backup.backup import BackupPlan
 
 
 NOW = T0 + days(30)

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from btrfs_to_s3.model.policy import ChainPolicy, FullBackups, KeepPolicy, Strategy
-from btrfs_to_s3.plan.backup import Decision
-from btrfs_to_s3.plan.compaction import Compaction, Economy, decide_compaction
-from btrfs_to_s3.plan.facts import BackupWishes
-from btrfs_to_s3.plan.plan_cost import Form
-from btrfs_to_s3.plan.restore_cost import Line
+from btrfs_to_s3.plan.backup.backup import Decision
+from btrfs_to_s3.plan.backup.compaction import Compaction, Economy, decide_compaction
+from btrfs_to_s3.plan.backup.facts import BackupWishes
+from btrfs_to_s3.plan.cost.of_plan import Form
+from btrfs_to_s3.plan.cost.restore import Line
 from tests.plan.build import T0, days, entry, head, snapshot_of, source
 from tests.plan.planning import plan
 from tests.plan.prices import GB, PRICES

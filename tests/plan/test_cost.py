@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from btrfs_to_s3.errors import UsageError
 from btrfs_to_s3.model.storage_class import AWS_CLASSES, Tier
-from btrfs_to_s3.plan.cost import (
+from btrfs_to_s3.plan.cost.cost import (
     EarlyDeletion,
     PutRequests,
     ReadCost,

@@ -10,8 +10,8 @@ import pytest
 
 from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.model.storage_class import Tier
-from btrfs_to_s3.plan.cost_report import CostReport, recent, request_cost, source_cost
-from btrfs_to_s3.plan.restore_cost import Line, cheapest, copy_time, restore_estimates
+from btrfs_to_s3.plan.cost.report import CostReport, recent, request_cost, source_cost
+from btrfs_to_s3.plan.cost.restore import Line, cheapest, copy_time, restore_estimates
 from tests.plan.build import T0, chain, days, head, manifest
 from tests.plan.prices import GB, PRICES
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from btrfs_to_s3.model.policy import KeepPolicy
 from btrfs_to_s3.plan.chain import chain_of, live_chains
-from btrfs_to_s3.plan.cost import minimum_until
-from btrfs_to_s3.plan.early import Minimum
-from btrfs_to_s3.plan.retention import PrunePlan, plan_prune
+from btrfs_to_s3.plan.cost.cost import minimum_until
+from btrfs_to_s3.plan.retention.early import Minimum
+from btrfs_to_s3.plan.retention.retention import PrunePlan, plan_prune
 from tests.plan.build import T0, chain, days, entry, head
 from tests.plan.prices import GB, PRICES
 from tests.plan.strategies import classes, cold_heads, policies, presents, quickly, times

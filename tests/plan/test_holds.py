@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.model.hold import NoteKey
 from btrfs_to_s3.plan.chain import chain_of, live_chains
-from btrfs_to_s3.plan.holds import held, next_note_time, pin_reason, with_held
-from btrfs_to_s3.plan.retention import plan_prune
+from btrfs_to_s3.plan.retention.holds import held, next_note_time, pin_reason, with_held
+from btrfs_to_s3.plan.retention.retention import plan_prune
 from tests.plan.build import T0, chain, days, entry, head
 from tests.plan.strategies import heads, policies, presents, quickly, times
 

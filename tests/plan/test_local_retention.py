@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from btrfs_to_s3.model.identity import SourceId
 from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
-from btrfs_to_s3.plan.facts import BackupWishes
-from btrfs_to_s3.plan.local_retention import LocalFacts, LocalPrunePlan, plan_local_prune
-from btrfs_to_s3.plan.parents import valid_parents
+from btrfs_to_s3.plan.backup.facts import BackupWishes
+from btrfs_to_s3.plan.backup.parents import valid_parents
+from btrfs_to_s3.plan.retention.local import LocalFacts, LocalPrunePlan, plan_local_prune
 from tests.plan.build import (
     SOURCE_UUID,
     T0,

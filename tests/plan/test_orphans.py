@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btrfs_to_s3.model.objects import ListedObject, UnfinishedUpload
-from btrfs_to_s3.plan.orphans import (
+from btrfs_to_s3.plan.retention.orphans import (
     OrphanRules,
     OwnedObject,
     OwnedUpload,
@@ -24,7 +24,7 @@ from tests.plan.strategies import quickly
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from btrfs_to_s3.plan.orphans import BackupKey, OrphanPlan
+    from btrfs_to_s3.plan.retention.orphans import BackupKey, OrphanPlan
 
 NOW = T0 + days(100)
 OLD = NOW - days(8)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from btrfs_to_s3.plan.parents import (
+from btrfs_to_s3.plan.backup.parents import (
     counterpart,
     judge_parent,
     lineage,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from btrfs_to_s3.plan.plan_cost import Form, backup_cost, prune_cost
+from btrfs_to_s3.plan.cost.of_plan import Form, backup_cost, prune_cost
 from tests.plan.build import T0, days, entry
 from tests.plan.prices import GB, PRICES
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from btrfs_to_s3.plan.parents import judge_parent
-from btrfs_to_s3.plan.restore import Action, RestoreTarget, plan_restore, receive_candidates
+from btrfs_to_s3.plan.backup.parents import judge_parent
+from btrfs_to_s3.plan.restore.restore import Action, RestoreTarget, plan_restore, receive_candidates
 from tests.plan.build import chain, received_copy, snapshot_of, subvolume, uid
 from tests.plan.strategies import quickly
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from btrfs_to_s3.model.backup import HeadEntry
     from btrfs_to_s3.model.subvolume import Subvolume
-    from btrfs_to_s3.plan.restore import RestorePlan
+    from btrfs_to_s3.plan.restore.restore import RestorePlan
 
 ENTRIES = chain(3)
 

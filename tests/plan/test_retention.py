@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.model.policy import KeepPolicy
 from btrfs_to_s3.plan.chain import chain_of, live_chains
-from btrfs_to_s3.plan.keep import Dated, kept_by_rules
-from btrfs_to_s3.plan.retention import PrunePlan, plan_prune
+from btrfs_to_s3.plan.retention.keep import Dated, kept_by_rules
+from btrfs_to_s3.plan.retention.retention import PrunePlan, plan_prune
 from tests.plan.build import T0, chain, days, entry, head
 from tests.plan.strategies import heads, policies, presents, quickly, times
 

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
+from btrfs_to_s3.plan.backup.tree import places
 from btrfs_to_s3.plan.chain import chain_in
-from btrfs_to_s3.plan.plan_cost import Form
-from btrfs_to_s3.plan.rates import Rates, measure
-from btrfs_to_s3.plan.restore_cost import Line
-from btrfs_to_s3.plan.simulate import Replay, Scenario, simulate
-from btrfs_to_s3.plan.tree import places
+from btrfs_to_s3.plan.cost.of_plan import Form
+from btrfs_to_s3.plan.cost.rates import Rates, measure
+from btrfs_to_s3.plan.cost.restore import Line
+from btrfs_to_s3.plan.cost.simulate import Replay, Scenario, simulate
 from tests.plan.build import T0, days, entry, head
 from tests.plan.prices import GB, PRICES
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from btrfs_to_s3.model.identity import SourceId
+from btrfs_to_s3.plan.backup.source import KnownSource, NewSource, SourceQuery, match_source
 from btrfs_to_s3.plan.refusal import Refusal
-from btrfs_to_s3.plan.source import KnownSource, NewSource, SourceQuery, match_source
 from tests.plan.build import (
     HOST_ID,
     SOURCE_ID,
@@ -26,7 +26,7 @@ from tests.plan.build import (
 if TYPE_CHECKING:
     from btrfs_to_s3.model.backup import Head
     from btrfs_to_s3.model.subvolume import Subvolume
-    from btrfs_to_s3.plan.source import SourceMatch
+    from btrfs_to_s3.plan.backup.source import SourceMatch
 
 OTHER_ID = SourceId("other", "0000000f")
 

@@ -12,7 +12,7 @@ from btrfs_to_s3.errors import IntegrityError, UsageError
 from btrfs_to_s3.model.backup import ChunkRecord
 from btrfs_to_s3.model.objects import ListedObject, ListedVersion, ObjectState
 from btrfs_to_s3.model.storage_class import Tier, storage_class
-from btrfs_to_s3.plan.thaw import (
+from btrfs_to_s3.plan.restore.thaw import (
     Asked,
     ThawTerms,
     days_for,
@@ -22,7 +22,7 @@ from btrfs_to_s3.plan.thaw import (
     plan_thaw,
     require_budget,
 )
-from btrfs_to_s3.plan.thaw_state import (
+from btrfs_to_s3.plan.restore.thaw_state import (
     Group,
     LinkThaw,
     Tally,

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
-from btrfs_to_s3.plan.backup import BackupPlan, Decision
+from btrfs_to_s3.plan.backup.backup import BackupPlan, Decision
+from btrfs_to_s3.plan.backup.facts import BackupWishes
+from btrfs_to_s3.plan.backup.growth import coming_bases
+from btrfs_to_s3.plan.backup.tree import MAX_LINKS, Level, places
 from btrfs_to_s3.plan.chain import chain_of, live_chains
-from btrfs_to_s3.plan.facts import BackupWishes
-from btrfs_to_s3.plan.growth import coming_bases
-from btrfs_to_s3.plan.retention import plan_prune
-from btrfs_to_s3.plan.tree import MAX_LINKS, Level, places
+from btrfs_to_s3.plan.retention.retention import plan_prune
 from tests.plan.build import SOURCE_UUID, entry, head, snapshot_of, source, uid
 from tests.plan.planning import plan
 from tests.plan.strategies import heads, presents, quickly, times

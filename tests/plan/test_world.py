@@ -16,21 +16,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
-from btrfs_to_s3.plan.backup import BackupPlan, Decision, plan_backup
+from btrfs_to_s3.plan.backup.backup import BackupPlan, Decision, plan_backup
+from btrfs_to_s3.plan.backup.facts import BackupFacts, BackupWishes, OpenJournal
+from btrfs_to_s3.plan.backup.growth import coming_bases
+from btrfs_to_s3.plan.backup.parents import valid_parents
+from btrfs_to_s3.plan.backup.source import KnownSource, NewSource, SourceQuery, match_source
+from btrfs_to_s3.plan.backup.tree import MAX_LINKS
 from btrfs_to_s3.plan.chain import chain_of, live_chains
-from btrfs_to_s3.plan.early import Minimum
-from btrfs_to_s3.plan.facts import BackupFacts, BackupWishes, OpenJournal
-from btrfs_to_s3.plan.growth import coming_bases
-from btrfs_to_s3.plan.holds import with_held
-from btrfs_to_s3.plan.keep import Dated, kept_by_rules
-from btrfs_to_s3.plan.local_retention import LocalFacts, plan_local_prune
-from btrfs_to_s3.plan.parents import valid_parents
 from btrfs_to_s3.plan.rebuild import rebuild_head
 from btrfs_to_s3.plan.refusal import Refusal
-from btrfs_to_s3.plan.restore import Action, RestoreTarget, plan_restore
-from btrfs_to_s3.plan.retention import PrunePlan, plan_prune
-from btrfs_to_s3.plan.source import KnownSource, NewSource, SourceQuery, match_source
-from btrfs_to_s3.plan.tree import MAX_LINKS
+from btrfs_to_s3.plan.restore.restore import Action, RestoreTarget, plan_restore
+from btrfs_to_s3.plan.retention.early import Minimum
+from btrfs_to_s3.plan.retention.holds import with_held
+from btrfs_to_s3.plan.retention.keep import Dated, kept_by_rules
+from btrfs_to_s3.plan.retention.local import LocalFacts, plan_local_prune
+from btrfs_to_s3.plan.retention.retention import PrunePlan, plan_prune
 from tests.plan.build import SOURCE_ID, T0, entry, head, manifest, record, source, subvolume
 from tests.plan.prices import PRICES
 from tests.plan.strategies import classes, policies, times

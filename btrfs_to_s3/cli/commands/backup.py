@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli import documents, text
 from btrfs_to_s3.cli.exit_codes import of_named, of_sources
 from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, TRANSFER, WRITING, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.rendering import documents, text
 from btrfs_to_s3.cli.repositories import each, failed, grouped
 from btrfs_to_s3.config.settings import KEEP_LOCAL, PRICES
 from btrfs_to_s3.config.sources import select_by_repository
 from btrfs_to_s3.errors import BtrfsToS3Error, UsageError
 from btrfs_to_s3.host.resources import peak_memory_bytes
 from btrfs_to_s3.model.identity import SourceId
-from btrfs_to_s3.operations.listing import Listing, read_heads
-from btrfs_to_s3.operations.prepare import prepare_to_look, prepare_to_write
-from btrfs_to_s3.operations.run import BackupOptions, plan_sources, run_sources
-from btrfs_to_s3.operations.run_many import Destination, run_many
+from btrfs_to_s3.operations.backup.run import BackupOptions, plan_sources, run_sources
+from btrfs_to_s3.operations.backup.run_many import Destination, run_many
+from btrfs_to_s3.operations.repository.listing import Listing, read_heads
+from btrfs_to_s3.operations.repository.prepare import prepare_to_look, prepare_to_write
 from btrfs_to_s3.operations.status import remember_run
+from btrfs_to_s3.wiring.jobs import source_job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from btrfs_to_s3.cli.exit_codes import Failure
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.config.effective import Config, SourceConfig
-    from btrfs_to_s3.operations.run import SourceOutcome
-    from btrfs_to_s3.wiring import Application
+    from btrfs_to_s3.operations.backup.run import SourceOutcome
+    from btrfs_to_s3.wiring.application import Application
 
 
 @click.command(cls=Command)
@@ -151,7 +152,7 @@ def look(
     app: Application, sources: Sequence[SourceConfig], options: BackupOptions, *, exists: bool
 ) -> list[SourceOutcome]:
     """What a backup would do; ``exists`` says that there is a repository. Nothing is written."""
-    jobs = [app.job(source) for source in sources]
+    jobs = [source_job(app, source) for source in sources]
     return plan_sources(
         jobs, options, lambda: read_heads(app.services()) if exists else Listing((), ())
     )
@@ -161,7 +162,7 @@ def _back_up(session: Session, config: Config, run: _Run) -> Result:
     with session.application(config) as app, app.lock():
         services = app.services()
         outcomes = run_sources(
-            [app.job(source) for source in run.sources],
+            [source_job(app, source) for source in run.sources],
             run.options,
             lambda: read_heads(services),
             lambda: prepare_to_write(services),
@@ -212,7 +213,7 @@ def _destination(name: str, app: Application, runs: Mapping[str, _Run]) -> Desti
     services = app.services()
     return Destination(
         name,
-        tuple(app.job(source) for source in runs[name].sources),
+        tuple(source_job(app, source) for source in runs[name].sources),
         lambda: read_heads(services),
         lambda: prepare_to_write(services),
     )

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli import compact_rendering, documents, text
 from btrfs_to_s3.cli.commands.backup import failures_of, look
 from btrfs_to_s3.cli.exit_codes import of_sources
 from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, TRANSFER, WRITING, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.rendering import compact as compact_rendering
+from btrfs_to_s3.cli.rendering import documents, text
 from btrfs_to_s3.config.settings import KEEP, KEEP_LOCAL, PRICES
 from btrfs_to_s3.config.sources import select_sources
-from btrfs_to_s3.operations.compact import decide
-from btrfs_to_s3.operations.listing import read_heads
-from btrfs_to_s3.operations.prepare import prepare_to_read, prepare_to_write
-from btrfs_to_s3.operations.run import BackupOptions, run_sources
+from btrfs_to_s3.operations.backup.compact import decide
+from btrfs_to_s3.operations.backup.run import BackupOptions, run_sources
+from btrfs_to_s3.operations.repository.listing import read_heads
+from btrfs_to_s3.operations.repository.prepare import prepare_to_read, prepare_to_write
 from btrfs_to_s3.operations.status import remember_run
+from btrfs_to_s3.wiring.jobs import economy_of, source_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +29,9 @@ if TYPE_CHECKING:
     from btrfs_to_s3.cli.exit_codes import Failure
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.config.effective import Config, SourceConfig
-    from btrfs_to_s3.operations.compact import SourceDecision
-    from btrfs_to_s3.operations.run import SourceOutcome
-    from btrfs_to_s3.wiring import Application
+    from btrfs_to_s3.operations.backup.compact import SourceDecision
+    from btrfs_to_s3.operations.backup.run import SourceOutcome
+    from btrfs_to_s3.wiring.application import Application
 
 _FULL = BackupOptions(full=True)
 
@@ -66,7 +68,9 @@ def compact(session: Session, *, sources: tuple[str, ...], force: bool, dry_run:
         prepare_to_read(app.services())
         listing = read_heads(app.services())
         decisions = [
-            decide(app.job(each), app.economy(each.policy), listing, named=bool(sources))
+            decide(
+                source_job(app, each), economy_of(app, each.policy), listing, named=bool(sources)
+            )
             for each in chosen
         ]
         wanted = [
@@ -97,7 +101,7 @@ def _full_backups(
         return look(app, wanted, _FULL, exists=True)
     services = app.services()
     outcomes = run_sources(
-        [app.job(each) for each in wanted],
+        [source_job(app, each) for each in wanted],
         _FULL,
         lambda: read_heads(services),
         lambda: prepare_to_write(services),

@@ -6,20 +6,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli import copy_rendering
 from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.rendering import copy as copy_rendering
 from btrfs_to_s3.config import settings as s
-from btrfs_to_s3.operations.copy import Copy
-from btrfs_to_s3.operations.listing import find_backup
-from btrfs_to_s3.operations.prepare import prepare_to_look, prepare_to_read, prepare_to_write
+from btrfs_to_s3.operations.copy.copy import Copy
+from btrfs_to_s3.operations.repository.listing import find_backup
+from btrfs_to_s3.operations.repository.prepare import (
+    prepare_to_look,
+    prepare_to_read,
+    prepare_to_write,
+)
 
 if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.config.effective import Config
     from btrfs_to_s3.model.backup import Head
     from btrfs_to_s3.operations.services import Services
-    from btrfs_to_s3.wiring import Application
+    from btrfs_to_s3.wiring.application import Application
 
 
 @click.command(cls=Command)

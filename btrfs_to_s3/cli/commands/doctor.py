@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli import doctor_rendering, documents
 from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.cli.lazily import lazily
 from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.rendering import doctor as doctor_rendering
+from btrfs_to_s3.cli.rendering import documents
 from btrfs_to_s3.config.settings import (
     CONCURRENCY,
     ORPHAN_AGE,
@@ -137,8 +138,8 @@ def _examine(
         Subject(source.path, source.label, _inspection(source.policy)) for source in sources
     ]
     own = findings.service.stored | subvolume_uuids(subjects)
-    affordable: Affordable = lazily("btrfs_to_s3.wiring:affordable_here")(config)
-    state: StatePlace = lazily("btrfs_to_s3.wiring:state_place")(config, session.environ)
+    affordable: Affordable = lazily("btrfs_to_s3.wiring.machine:affordable_here")(config)
+    state: StatePlace = lazily("btrfs_to_s3.wiring.machine:state_place")(config, session.environ)
     findings.checks = [
         *_configuration(config),
         *examine_machine(_inspection(config.policy), protocols),
@@ -182,5 +183,5 @@ def _service(session: Session, config: Config, findings: Findings, *, apply: boo
 
 def _inspection(policy: SourcePolicy | None) -> BtrfsInspection:
     """This machine's Btrfs; the command's help must not load what stands behind it."""
-    made: BtrfsInspection = lazily("btrfs_to_s3.wiring:inspection")(policy)
+    made: BtrfsInspection = lazily("btrfs_to_s3.wiring.machine:inspection")(policy)
     return made

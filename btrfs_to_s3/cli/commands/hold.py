@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli import documents, text
 from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.rendering import documents, text
 from btrfs_to_s3.errors import UsageError
-from btrfs_to_s3.operations.holds import add_hold, list_holds, remove_hold
-from btrfs_to_s3.operations.prepare import prepare_to_read, prepare_to_write
+from btrfs_to_s3.operations.prune.holds import add_hold, list_holds, remove_hold
+from btrfs_to_s3.operations.repository.prepare import prepare_to_read, prepare_to_write
 
 if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli import documents, text
 from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.rendering import documents, text
 from btrfs_to_s3.cli.repositories import each
-from btrfs_to_s3.operations.holds import held_backups
-from btrfs_to_s3.operations.listing import list_backups
-from btrfs_to_s3.operations.prepare import prepare_to_read
+from btrfs_to_s3.operations.prune.holds import held_backups
+from btrfs_to_s3.operations.repository.listing import list_backups
+from btrfs_to_s3.operations.repository.prepare import prepare_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.config.effective import Config
     from btrfs_to_s3.model.identity import BackupId
-    from btrfs_to_s3.operations.listing import Listing
+    from btrfs_to_s3.operations.repository.listing import Listing
 
 
 @click.command("list", cls=Command)

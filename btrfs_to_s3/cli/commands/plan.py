@@ -8,29 +8,31 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli import documents, plan_cost_rendering, prune_rendering, text
 from btrfs_to_s3.cli.commands.backup import failures_of, look, named_paths
 from btrfs_to_s3.cli.commands.prune import errors_of, wishes_for, wishes_of
 from btrfs_to_s3.cli.exit_codes import of_sources
 from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, WRITING, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.rendering import documents, text
+from btrfs_to_s3.cli.rendering import plan_cost as plan_cost_rendering
+from btrfs_to_s3.cli.rendering import prune as prune_rendering
 from btrfs_to_s3.cli.repositories import each
 from btrfs_to_s3.cli.simulation_run import SimulationOptions, simulate_policies
 from btrfs_to_s3.config.settings import KEEP, ORPHAN_AGE, PRICES
 from btrfs_to_s3.config.sources import select_by_repository, select_sources
 from btrfs_to_s3.host.clock import utc_now
-from btrfs_to_s3.operations import prune as pruning
-from btrfs_to_s3.operations.prepare import prepare_to_look
-from btrfs_to_s3.operations.run import BackupOptions
+from btrfs_to_s3.operations.backup.run import BackupOptions
+from btrfs_to_s3.operations.prune import prune as pruning
+from btrfs_to_s3.operations.repository.prepare import prepare_to_look
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.config.effective import Config, SourceConfig
-    from btrfs_to_s3.operations.prune import RepositoryPlan
-    from btrfs_to_s3.operations.run import SourceOutcome
-    from btrfs_to_s3.wiring import Application
+    from btrfs_to_s3.operations.backup.run import SourceOutcome
+    from btrfs_to_s3.operations.prune.prune import RepositoryPlan
+    from btrfs_to_s3.wiring.application import Application
 
 
 @click.command(cls=Command)

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli import documents, prune_rendering
 from btrfs_to_s3.cli.exit_codes import of_sources
 from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.rendering import documents
+from btrfs_to_s3.cli.rendering import prune as prune_rendering
 from btrfs_to_s3.cli.repositories import each
 from btrfs_to_s3.config.settings import KEEP, ORPHAN_AGE, PRICES
 from btrfs_to_s3.errors import BtrfsToS3Error, SourceError
-from btrfs_to_s3.operations import prune as operation
-from btrfs_to_s3.operations.listing import find_source, read_heads
-from btrfs_to_s3.operations.prepare import prepare_to_read, prepare_to_write
-from btrfs_to_s3.operations.prune_local import needed_parents
+from btrfs_to_s3.operations.prune import prune as operation
+from btrfs_to_s3.operations.prune.local import needed_parents
+from btrfs_to_s3.operations.repository.listing import find_source, read_heads
+from btrfs_to_s3.operations.repository.prepare import prepare_to_read, prepare_to_write
 from btrfs_to_s3.operations.status import configured_as
-from btrfs_to_s3.plan.early import Minimum
+from btrfs_to_s3.plan.retention.early import Minimum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.config.effective import Config, SourceConfig
     from btrfs_to_s3.model.identity import BackupId, SourceId
-    from btrfs_to_s3.operations.listing import Listing
+    from btrfs_to_s3.operations.repository.listing import Listing
     from btrfs_to_s3.operations.services import Services
-    from btrfs_to_s3.wiring import Application
+    from btrfs_to_s3.wiring.application import Application
 
 
 @click.command(cls=Command)

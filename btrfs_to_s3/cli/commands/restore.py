@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from btrfs_to_s3.cli import documents, text, thaw_rendering
 from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.rendering import documents, text
+from btrfs_to_s3.cli.rendering import thaw as thaw_rendering
+from btrfs_to_s3.cli.rendering.thaw import ShownThaw
 from btrfs_to_s3.cli.targets import open_target
 from btrfs_to_s3.cli.thaw_options import ThawWishes, thaw_job, thaw_options
-from btrfs_to_s3.cli.thaw_rendering import ShownThaw
 from btrfs_to_s3.config.settings import PRICES, THAW_POLL
 from btrfs_to_s3.host.resources import peak_memory_bytes
-from btrfs_to_s3.operations.compare import Thoroughness
-from btrfs_to_s3.operations.listing import find_backup
-from btrfs_to_s3.operations.prepare import prepare_to_read
-from btrfs_to_s3.operations.restore import Restore, RestoreJob
+from btrfs_to_s3.operations.repository.listing import find_backup
+from btrfs_to_s3.operations.repository.prepare import prepare_to_read
+from btrfs_to_s3.operations.restore.compare import Thoroughness
+from btrfs_to_s3.operations.restore.restore import Restore, RestoreJob
 
 if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli import documents, text
 from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
 from btrfs_to_s3.cli.output import Result
-from btrfs_to_s3.operations.holds import held_backups, read_hold
-from btrfs_to_s3.operations.listing import show_backup
-from btrfs_to_s3.operations.prepare import prepare_to_read
+from btrfs_to_s3.cli.rendering import documents, text
+from btrfs_to_s3.operations.prune.holds import held_backups, read_hold
+from btrfs_to_s3.operations.repository.listing import show_backup
+from btrfs_to_s3.operations.repository.prepare import prepare_to_read
 
 if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session

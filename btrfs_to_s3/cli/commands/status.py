@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli import documents, human, text
 from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.rendering import documents, human, text
 from btrfs_to_s3.cli.repositories import each
 from btrfs_to_s3.config.units import parse_duration
 from btrfs_to_s3.errors import StaleError
-from btrfs_to_s3.operations.prepare import prepare_to_read
+from btrfs_to_s3.operations.repository.prepare import prepare_to_read
 from btrfs_to_s3.operations.status import report_status
 
 if TYPE_CHECKING:

@@ -9,32 +9,33 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from btrfs_to_s3.cli import documents, thaw_rendering
 from btrfs_to_s3.cli.batch_options import BatchOptions, batch_options, batch_wishes
 from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.rendering import documents
+from btrfs_to_s3.cli.rendering import thaw as thaw_rendering
+from btrfs_to_s3.cli.rendering.text import line
+from btrfs_to_s3.cli.rendering.thaw import ShownThaw
 from btrfs_to_s3.cli.targets import open_target
-from btrfs_to_s3.cli.text import line
 from btrfs_to_s3.cli.thaw_options import ThawWishes, thaw_job, thaw_options
-from btrfs_to_s3.cli.thaw_rendering import ShownThaw
 from btrfs_to_s3.config.settings import PRICES, THAW_POLL
 from btrfs_to_s3.errors import UsageError
-from btrfs_to_s3.operations.batch_thaw import BatchPlace, BatchThaw, request_by_job
-from btrfs_to_s3.operations.listing import find_backup
-from btrfs_to_s3.operations.prepare import prepare_to_read
-from btrfs_to_s3.operations.restore import Restore, RestoreJob
-from btrfs_to_s3.operations.thaw import Thaw
-from btrfs_to_s3.operations.thaw_journal import open_journal
-from btrfs_to_s3.operations.thaw_states import needed_of_chain
+from btrfs_to_s3.operations.repository.listing import find_backup
+from btrfs_to_s3.operations.repository.prepare import prepare_to_read
+from btrfs_to_s3.operations.restore.restore import Restore, RestoreJob
+from btrfs_to_s3.operations.thaw.batch import BatchPlace, BatchThaw, request_by_job
+from btrfs_to_s3.operations.thaw.journal import open_journal
+from btrfs_to_s3.operations.thaw.states import needed_of_chain
+from btrfs_to_s3.operations.thaw.thaw import Thaw
 
 if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.model.backup import Head, HeadEntry
-    from btrfs_to_s3.operations.batch_thaw import BatchWishes
-    from btrfs_to_s3.operations.thaw import ThawJob
-    from btrfs_to_s3.plan.thaw import ThawPlan
-    from btrfs_to_s3.wiring import Application
+    from btrfs_to_s3.operations.thaw.batch import BatchWishes
+    from btrfs_to_s3.operations.thaw.thaw import ThawJob
+    from btrfs_to_s3.plan.restore.thaw import ThawPlan
+    from btrfs_to_s3.wiring.application import Application
 
 
 class AllWishes(ThawWishes, BatchOptions):

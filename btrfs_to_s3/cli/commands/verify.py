@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli import documents, verify_rendering
 from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
+from btrfs_to_s3.cli.rendering import documents
+from btrfs_to_s3.cli.rendering import verify as verify_rendering
 from btrfs_to_s3.errors import UsageError
-from btrfs_to_s3.operations.listing import find_source
-from btrfs_to_s3.operations.prepare import prepare_to_read
-from btrfs_to_s3.operations.verify import verify_data, verify_quick
-from btrfs_to_s3.operations.verify_report import Level
+from btrfs_to_s3.operations.repository.listing import find_source
+from btrfs_to_s3.operations.repository.prepare import prepare_to_read
+from btrfs_to_s3.operations.verify.report import Level
+from btrfs_to_s3.operations.verify.verify import verify_data, verify_quick
 
 if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session

@@ -30,7 +30,7 @@ DEFECTS: Final = (
         "manifest before chunks: one is vouched for that was never sent",
         (
             Edit(
-                "operations/transfer.py",
+                "operations/backup/transfer.py",
                 "        body = part.buffer.view\n",
                 "        body = part.buffer.view\n"
                 "        if self._number == 0 and part.alone:\n"
@@ -39,7 +39,7 @@ DEFECTS: Final = (
                 " part_size_bytes)\n",
             ),
             Edit(
-                "operations/commit.py",
+                "operations/backup/commit.py",
                 "        for record in self._journal.records_in_order():\n            found =",
                 "        for record in ():\n            found =",
             ),
@@ -61,7 +61,7 @@ DEFECTS: Final = (
         "the parent's manifest is not linked by its digest",
         (
             Edit(
-                "operations/commit.py",
+                "operations/backup/commit.py",
                 "    if parent.manifest_sha256_hex != manifest.parent_manifest_sha256_hex:",
                 "    if False:",
             ),
@@ -78,7 +78,7 @@ DEFECTS: Final = (
         "digests are not checked at a restore, and damage is not read again",
         (
             Edit(
-                "operations/download.py",
+                "operations/restore/download.py",
                 "if hashlib.sha256(buffer.view).hexdigest() != chunk.part_sha256_hex[part.number]:",
                 "if False:",
             ),
@@ -104,7 +104,7 @@ DEFECTS: Final = (
     ),
     Defect(
         "copies that go away in mid-download end the restore",
-        (Edit("operations/download.py", "if self._thaw_again is None:", "if True:"),),
+        (Edit("operations/restore/download.py", "if self._thaw_again is None:", "if True:"),),
         ("run_restore_archive",),
     ),
     Defect(
@@ -173,7 +173,7 @@ DEFECTS: Final = (
         "what an interrupted backup stored is sent again",
         (
             Edit(
-                "operations/backup.py",
+                "operations/backup/backup.py",
                 "if present.get(chunk.key) == (chunk.stored_size_bytes, chunk.etag)",
                 "if present is None",
             ),
@@ -195,7 +195,7 @@ DEFECTS: Final = (
         "prune removes the ancestors of what it keeps",
         (
             Edit(
-                "plan/retention.py",
+                "plan/retention/retention.py",
                 "        if entry.backup_id not in wanted:\n            continue\n"
                 "        ancestor = entry.parent",
                 "        ancestor = None",
@@ -220,7 +220,7 @@ DEFECTS: Final = (
         "every backup is a full one",
         (
             Edit(
-                "plan/parents.py",
+                "plan/backup/parents.py",
                 "return tuple(Parent(entry, local) for entry, local in found if local is not None)",
                 "return tuple(Parent(entry, local) for entry, local in found if local is head)",
             ),

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from integration_tests.harness import devices
 from integration_tests.harness.faultproxy.rules import Act, Rule, access_denied
 from integration_tests.harness.faults.ground import MIB
 from integration_tests.harness.faults.links import fill
 from integration_tests.harness.faults.retries import CHUNKS
-from integration_tests.harness.loopback import MINIMUM_SIZE_BYTES, LoopbackBtrfs
-from integration_tests.harness.waiting import wait_until
+from integration_tests.harness.machine import devices
+from integration_tests.harness.machine.loopback import MINIMUM_SIZE_BYTES, LoopbackBtrfs
+from integration_tests.harness.machine.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from integration_tests.harness.faultproxy.rules import Act, Rule
 from integration_tests.harness.faults.ground import MIB
-from integration_tests.harness.waiting import wait_until
+from integration_tests.harness.machine.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

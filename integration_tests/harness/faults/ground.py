@@ -13,15 +13,15 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from integration_tests.harness import devices, namespaces
-from integration_tests.harness.compare import compare_fully
 from integration_tests.harness.faultproxy.proxy import FaultProxy, Request, fault_proxy
-from integration_tests.harness.loopback import LoopbackBtrfs
-from integration_tests.harness.network import NetworkPair
+from integration_tests.harness.machine import devices, namespaces
+from integration_tests.harness.machine.loopback import LoopbackBtrfs
+from integration_tests.harness.machine.network import NetworkPair
+from integration_tests.harness.machine.waiting import PATIENCE_S, wait_until
 from integration_tests.harness.repository import StoredRepository
 from integration_tests.harness.scripting.program import Program, Run
 from integration_tests.harness.services.moto import Moto, moto_server
-from integration_tests.harness.waiting import PATIENCE_S, wait_until
+from integration_tests.harness.trees.compare import compare_fully
 
 if TYPE_CHECKING:
     import subprocess

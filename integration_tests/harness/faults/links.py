@@ -7,13 +7,13 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final
 
-from integration_tests.harness import devices
 from integration_tests.harness.faultproxy.rules import Act, Rule
 from integration_tests.harness.faults.ground import MIB, Started
 from integration_tests.harness.faults.retries import CHUNK, CHUNKS
-from integration_tests.harness.loopback import MINIMUM_SIZE_BYTES, LoopbackBtrfs
+from integration_tests.harness.machine import devices
+from integration_tests.harness.machine.loopback import MINIMUM_SIZE_BYTES, LoopbackBtrfs
+from integration_tests.harness.machine.waiting import wait_until
 from integration_tests.harness.services.rclone import rclone_server
-from integration_tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from integration_tests.harness.faultproxy.rules import internal_error, slow_down
 from integration_tests.harness.faults.ground import MIB
 from integration_tests.harness.faults.retries import CHUNKS
-from integration_tests.harness.waiting import wait_until
+from integration_tests.harness.machine.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

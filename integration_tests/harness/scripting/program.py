@@ -9,9 +9,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from integration_tests.harness.machine.state import STATE_VARIABLE
 from integration_tests.harness.scripting.settings import COMMAND_VARIABLE
 from integration_tests.harness.services.paths import REPOSITORY
-from integration_tests.harness.state import STATE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,19 +15,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from integration_tests.harness import devices
-from integration_tests.harness.loopback import LoopbackBtrfs, why_unavailable
+from integration_tests.harness.machine import devices
+from integration_tests.harness.machine.loopback import LoopbackBtrfs, why_unavailable
+from integration_tests.harness.machine.state import StateFile
 from integration_tests.harness.repository import StoredRepository
 from integration_tests.harness.scripting.privilege import give_one, require_root
 from integration_tests.harness.services.moto import Moto, moto_daemon
 from integration_tests.harness.services.service import Service
-from integration_tests.harness.state import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from integration_tests.harness.machine.state import SweepReport
     from integration_tests.harness.scripting.settings import Settings
-    from integration_tests.harness.state import SweepReport
 
 _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE")
 

@@ -9,9 +9,9 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from btrfs_to_s3.config.units import parse_size
-from integration_tests.harness.compare import compare_fully
+from integration_tests.harness.machine.waiting import PATIENCE_S, wait_until
 from integration_tests.harness.repository import StoredRepository
-from integration_tests.harness.waiting import PATIENCE_S, wait_until
+from integration_tests.harness.trees.compare import compare_fully
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from integration_tests.harness.state import StateFile
+from integration_tests.harness.machine.state import StateFile
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Final
 
-from integration_tests.harness.compare import Difference, Fidelity, compare_trees
 from integration_tests.harness.soak.events import Event, EventKind
 from integration_tests.harness.soak.world import SOURCE, LiveBackup, World
+from integration_tests.harness.trees.compare import Difference, Fidelity, compare_trees
 
 if TYPE_CHECKING:
     import random

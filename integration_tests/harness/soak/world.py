@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from integration_tests.harness import devices
 from integration_tests.harness.faultproxy.proxy import fault_proxy
-from integration_tests.harness.loopback import LoopbackBtrfs
-from integration_tests.harness.seed import SeedSpec, seed_tree
+from integration_tests.harness.machine import devices
+from integration_tests.harness.machine.loopback import LoopbackBtrfs
+from integration_tests.harness.machine.state import sweep
 from integration_tests.harness.services.moto import moto_server
 from integration_tests.harness.services.paths import run_directory
-from integration_tests.harness.state import sweep
+from integration_tests.harness.trees.seed import SeedSpec, seed_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

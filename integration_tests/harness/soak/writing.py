@@ -9,11 +9,11 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from integration_tests.harness import ioctls
-from integration_tests.harness.ioctls import FileFlag
-from integration_tests.harness.mutate import mutate_tree
-from integration_tests.harness.seed import seed_tree
 from integration_tests.harness.soak.world import source_spec
+from integration_tests.harness.trees import ioctls
+from integration_tests.harness.trees.ioctls import FileFlag
+from integration_tests.harness.trees.mutate import mutate_tree
+from integration_tests.harness.trees.seed import seed_tree
 
 if TYPE_CHECKING:
     import random

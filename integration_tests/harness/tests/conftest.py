@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.harness.loopback import LoopbackBtrfs
-from integration_tests.harness.seed import SeedSpec, seed_tree
-from integration_tests.harness.state import StateFile
+from integration_tests.harness.machine.loopback import LoopbackBtrfs
+from integration_tests.harness.machine.state import StateFile
+from integration_tests.harness.trees.seed import SeedSpec, seed_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

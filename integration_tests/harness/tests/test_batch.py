@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from integration_tests.harness import batch
-from integration_tests.harness.cgroup import MemoryGroup, remove_abandoned
+from integration_tests.harness.machine.cgroup import MemoryGroup, remove_abandoned
 from integration_tests.harness.services.paths import INTEGRATION_TESTS, run_directory
 
 if TYPE_CHECKING:

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.harness import ioctls
-from integration_tests.harness.compare import (
+from integration_tests.harness.trees import ioctls
+from integration_tests.harness.trees.compare import (
     Fidelity,
     compare_digests,
     compare_fully,
     compare_trees,
     digest_tree,
 )
-from integration_tests.harness.specials import acl
-from integration_tests.harness.tree import Aspect
+from integration_tests.harness.trees.specials import acl
+from integration_tests.harness.trees.tree import Aspect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
 
 pytestmark = pytest.mark.btrfs
 

@@ -116,7 +116,7 @@ def test_half_a_subvolume_left_in_the_target_is_found(
     failures: Callable[..., list[str]], broken: Callable[..., list[str]]
 ) -> None:
     command = broken(
-        "operations/restore.py", "            self._remove_partial(name, highest)\n", ""
+        "operations/restore/restore.py", "            self._remove_partial(name, highest)\n", ""
     )
     found = failures(flipped_bits, command)
     assert any("nothing is left in the target" in text for text in found)

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.harness import devices
-from integration_tests.harness.loopback import MINIMUM_SIZE_BYTES, LoopbackBtrfs, LoopbackError
+from integration_tests.harness.machine import devices
+from integration_tests.harness.machine.loopback import (
+    MINIMUM_SIZE_BYTES,
+    LoopbackBtrfs,
+    LoopbackError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from integration_tests.harness.state import StateFile
+    from integration_tests.harness.machine.state import StateFile
 
 pytestmark = pytest.mark.btrfs
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.harness.compare import Fidelity, compare_trees
-from integration_tests.harness.mutate import MutationKind, mutate_tree
+from integration_tests.harness.trees.compare import Fidelity, compare_trees
+from integration_tests.harness.trees.mutate import MutationKind, mutate_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable

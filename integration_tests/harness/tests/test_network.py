@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.harness import namespaces
-from integration_tests.harness.network import NetworkError, NetworkPair, Side, why_unavailable
-from integration_tests.harness.state import Kind, StateFile
+from integration_tests.harness.machine import namespaces
+from integration_tests.harness.machine.network import (
+    NetworkError,
+    NetworkPair,
+    Side,
+    why_unavailable,
+)
+from integration_tests.harness.machine.state import Kind, StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,8 +52,8 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=float(sys
 OWNER = """
 import subprocess, sys
 from pathlib import Path
-from integration_tests.harness.network import NetworkPair
-from integration_tests.harness.state import StateFile
+from integration_tests.harness.machine.network import NetworkPair
+from integration_tests.harness.machine.state import StateFile
 
 with NetworkPair(StateFile(Path(sys.argv[1]))) as network:
     enter = ["nsenter", f"--net=/run/netns/{network.client}", "--"]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from integration_tests.harness import devices
+from integration_tests.harness.machine import devices
 from integration_tests.harness.scripting.sequence import SCRIPTS
 from integration_tests.harness.services.paths import REPOSITORY
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.harness.compare import (
+from integration_tests.harness.tests.conftest import SPEC
+from integration_tests.harness.trees.compare import (
     Fidelity,
     compare_digests,
     compare_fully,
     digest_tree,
 )
-from integration_tests.harness.seed import SeedSpec, seed_tree
-from integration_tests.harness.sharing import compare_sharing, shared_extents
-from integration_tests.harness.tests.conftest import SPEC
-from integration_tests.harness.tree import Aspect
+from integration_tests.harness.trees.seed import SeedSpec, seed_tree
+from integration_tests.harness.trees.sharing import compare_sharing, shared_extents
+from integration_tests.harness.trees.tree import Aspect
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.harness import ioctls
-from integration_tests.harness.compare import (
+from integration_tests.harness.trees import ioctls
+from integration_tests.harness.trees.compare import (
     Fidelity,
     compare_digests,
     compare_fully,
     compare_trees,
     digest_tree,
 )
-from integration_tests.harness.mutate import mutate_tree
-from integration_tests.harness.sharing import shared_extents
-from integration_tests.harness.tree import Aspect
+from integration_tests.harness.trees.mutate import mutate_tree
+from integration_tests.harness.trees.sharing import shared_extents
+from integration_tests.harness.trees.tree import Aspect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
 
 pytestmark = pytest.mark.btrfs
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from integration_tests.harness import devices
+from integration_tests.harness.machine import devices
+from integration_tests.harness.machine.state import STATE_VARIABLE, Kind, StateFile
 from integration_tests.harness.services.paths import INTEGRATION_TESTS, run_directory
 from integration_tests.harness.soak.activities import Load
 from integration_tests.harness.soak.analysis import (
@@ -42,7 +43,6 @@ from integration_tests.harness.soak.monitor import MONITOR_FILE, Sample
 from integration_tests.harness.soak.report import PAGE_FILE, REPORT_FILE, report, write_reports
 from integration_tests.harness.soak.traffic import Traffic
 from integration_tests.harness.soak.world import LiveBackup, chain_length
-from integration_tests.harness.state import STATE_VARIABLE, Kind, StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

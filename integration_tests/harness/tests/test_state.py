@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.harness import devices, namespaces
-from integration_tests.harness.loopback import LoopbackBtrfs
-from integration_tests.harness.state import Kind, ProcessIdentity, StateError, StateFile
+from integration_tests.harness.machine import devices, namespaces
+from integration_tests.harness.machine.loopback import LoopbackBtrfs
+from integration_tests.harness.machine.state import Kind, ProcessIdentity, StateError, StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +24,9 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 CRASHING_RUN = """
 import subprocess, sys
 from pathlib import Path
-from integration_tests.harness import namespaces
-from integration_tests.harness.loopback import LoopbackBtrfs
-from integration_tests.harness.state import Kind, StateFile
+from integration_tests.harness.machine import namespaces
+from integration_tests.harness.machine.loopback import LoopbackBtrfs
+from integration_tests.harness.machine.state import Kind, StateFile
 
 state = StateFile(Path(sys.argv[1]) / "state.json")
 filesystem = LoopbackBtrfs(Path(sys.argv[1]), state=state)
@@ -42,7 +42,7 @@ sys.stdin.read()
 ADDING_RUN = """
 import sys
 from pathlib import Path
-from integration_tests.harness.state import Kind, StateFile
+from integration_tests.harness.machine.state import Kind, StateFile
 
 state = StateFile(Path(sys.argv[1]))
 for number in range(15):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from btrfs_to_s3.btrfs.local import LocalBtrfs
-from integration_tests.harness.loopback import LoopbackBtrfs
+from integration_tests.harness.machine.loopback import LoopbackBtrfs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.harness import devices
+from integration_tests.harness.machine import devices
 from integration_tests.tests.btrfs.streams import PROTOCOL_1, PROTOCOL_2, read_all, receive, sent
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from btrfs_to_s3.model.subvolume import Subvolume
     from btrfs_to_s3.ports import Volume
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
 
 pytestmark = pytest.mark.btrfs
 

@@ -9,12 +9,12 @@ import pytest
 from btrfs_to_s3.btrfs.inspection import look
 from btrfs_to_s3.btrfs.local import LocalBtrfs
 from btrfs_to_s3.errors import SourceError
-from integration_tests.harness import devices
+from integration_tests.harness.machine import devices
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
 
 pytestmark = pytest.mark.btrfs
 

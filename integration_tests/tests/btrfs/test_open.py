@@ -16,8 +16,8 @@ import pytest
 
 from btrfs_to_s3.btrfs.local import LocalBtrfs
 from btrfs_to_s3.errors import ConfigError, SourceError, UsageError
-from integration_tests.harness import devices
-from integration_tests.harness.loopback import LoopbackBtrfs
+from integration_tests.harness.machine import devices
+from integration_tests.harness.machine.loopback import LoopbackBtrfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

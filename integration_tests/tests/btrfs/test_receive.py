@@ -15,8 +15,9 @@ import pytest
 
 from btrfs_to_s3.btrfs.local import LocalBtrfs
 from btrfs_to_s3.errors import LocalSpaceError, ReceiveError, SourceError
-from integration_tests.harness import devices, ioctls
-from integration_tests.harness.loopback import LoopbackBtrfs
+from integration_tests.harness.machine import devices
+from integration_tests.harness.machine.loopback import LoopbackBtrfs
+from integration_tests.harness.trees import ioctls
 from integration_tests.tests.btrfs.streams import (
     PROTOCOL_2,
     command_ends,

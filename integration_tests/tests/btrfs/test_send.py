@@ -29,7 +29,7 @@ from integration_tests.tests.btrfs.streams import (
 if TYPE_CHECKING:
     from btrfs_to_s3.model.subvolume import SendOptions, Subvolume
     from btrfs_to_s3.ports import Volume
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
 
 pytestmark = pytest.mark.btrfs
 

@@ -12,7 +12,8 @@ import pytest
 
 from btrfs_to_s3.btrfs.local import LocalBtrfs
 from btrfs_to_s3.errors import LocalSpaceError, SourceError
-from integration_tests.harness import devices, ioctls
+from integration_tests.harness.machine import devices
+from integration_tests.harness.trees import ioctls
 from integration_tests.tests.btrfs.streams import PROTOCOL_1
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from btrfs_to_s3.ports import Volume
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
 
 pytestmark = pytest.mark.btrfs
 

@@ -11,13 +11,13 @@ import pytest
 
 from btrfs_to_s3.btrfs import ioctl
 from btrfs_to_s3.btrfs.local import LocalBtrfs
-from integration_tests.harness import devices
+from integration_tests.harness.machine import devices
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from btrfs_to_s3.ports import Volume
-    from integration_tests.harness.loopback import LoopbackBtrfs
+    from integration_tests.harness.machine.loopback import LoopbackBtrfs
 
 pytestmark = pytest.mark.btrfs
 

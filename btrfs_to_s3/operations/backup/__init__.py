@@ -1,0 +1,1 @@
+"""Backing up: from a source as it is to a live backup (design §4)."""

@@ -1,0 +1,1 @@
+"""Copying a chain to another repository."""

@@ -1,0 +1,1 @@
+"""Removing what no rule keeps: backups, local snapshots, objects of no backup."""

@@ -1,0 +1,1 @@
+"""One repository's records: read, checked, cached and committed."""

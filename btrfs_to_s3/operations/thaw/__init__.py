@@ -1,0 +1,1 @@
+"""Making archived chunks readable, and waiting until they are."""

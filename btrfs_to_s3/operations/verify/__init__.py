@@ -1,0 +1,1 @@
+"""Checking that what is stored can be restored."""

@@ -1,0 +1,1 @@
+"""What storing, reading and deleting cost, now and over time."""

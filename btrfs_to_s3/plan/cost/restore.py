@@ -1,0 +1,126 @@
+"""What reading backups back would cost and how long it would take, by the tier of the thaw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, Self
+
+from btrfs_to_s3.model.storage_class import ThawTime, storage_class
+from btrfs_to_s3.plan.cost.cost import ReadCost, Reading, Stored, common_tiers, read_cost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from btrfs_to_s3.model.backup import HeadEntry
+    from btrfs_to_s3.model.prices import PriceList
+    from btrfs_to_s3.model.storage_class import Tier
+
+_DAY: Final = timedelta(days=1)
+_AT_ONCE: Final = ThawTime(timedelta(0), timedelta(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How a download is made: bytes a second, in ranges of ``part_size_bytes``."""
+
+    bytes_per_s: int = 12_500_000
+    part_size_bytes: int = 16 * 1024**2
+
+    @classmethod
+    def limited(cls, bytes_per_s: int | None, part_size_bytes: int) -> Self:
+        """A line with a limit; without one it is taken to be an ordinary one."""
+        if bytes_per_s is None:
+            return cls(part_size_bytes=part_size_bytes)
+        return cls(bytes_per_s, part_size_bytes)
+
+    def time_for(self, size_bytes: int) -> timedelta:
+        """How long these bytes take."""
+        return timedelta(seconds=size_bytes / self.bytes_per_s)
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreEstimate:
+    """One way to read it all back.
+
+    ``tier`` is None where nothing has to be thawed. The thaw is usually done between
+    ``thaw.soonest`` and ``thaw.latest``. Copies are paid for ``copy_kept``.
+    """
+
+    tier: Tier | None
+    size_bytes: int
+    object_count: int
+    thaw: ThawTime
+    download: timedelta
+    copy_kept: timedelta
+    cost: ReadCost
+
+    @property
+    def latest(self) -> timedelta:
+        """When the last byte is here: the whole thaw, then the whole download."""
+        return self.thaw.latest + self.download
+
+
+def stored_of(entry: HeadEntry) -> Stored:
+    """A backup's chunks."""
+    return Stored(entry.data_class, entry.chunk_count, entry.stored_size_bytes)
+
+
+def copy_time(download: timedelta) -> timedelta:
+    """How long thawed copies should stay: the download, and a day, in whole days."""
+    return (-(-download // _DAY) + 1) * _DAY
+
+
+def restore_estimates(
+    prices: PriceList, backups: Iterable[HeadEntry], line: Line
+) -> tuple[RestoreEstimate, ...]:
+    """Reading these backups' chunks, one estimate for each tier, the fastest first.
+
+    One without a tier where nothing is archived. Nothing of it is taken to be thawed already.
+    """
+    return estimates_of(prices, tuple(stored_of(entry) for entry in backups), line)
+
+
+def estimates_of(
+    prices: PriceList, sets: Sequence[Stored], line: Line
+) -> tuple[RestoreEstimate, ...]:
+    """``restore_estimates`` of sets of objects."""
+    if not any(storage_class(each.class_name).archived for each in sets):
+        return (_estimate(prices, sets, line, None),)
+    return tuple(_estimate(prices, sets, line, tier) for tier in common_tiers(*sets))
+
+
+def cheapest(estimates: Sequence[RestoreEstimate]) -> RestoreEstimate:
+    """The one that costs least; the faster where two cost the same."""
+    return min(estimates, key=lambda each: each.cost.total)
+
+
+def _estimate(
+    prices: PriceList, sets: Sequence[Stored], line: Line, tier: Tier | None
+) -> RestoreEstimate:
+    size = sum(each.size_bytes for each in sets)
+    download = line.time_for(size)
+    kept = timedelta(0) if tier is None else copy_time(download)
+    how = Reading(days=Decimal(kept // _DAY), part_size_bytes=line.part_size_bytes)
+    if tier is not None:
+        how = Reading(tier, how.days, line.part_size_bytes)
+    return RestoreEstimate(
+        tier=tier,
+        size_bytes=size,
+        object_count=sum(each.object_count for each in sets),
+        thaw=_thaw_time(sets, tier),
+        download=download,
+        copy_kept=kept,
+        cost=read_cost(prices, sets, how),
+    )
+
+
+def _thaw_time(sets: Iterable[Stored], tier: Tier | None) -> ThawTime:
+    """Of the slowest class among them."""
+    times = [
+        known.thaw[tier]
+        for known in (storage_class(each.class_name) for each in sets)
+        if tier is not None and known.archived
+    ]
+    return max(times, key=lambda each: each.latest, default=_AT_ONCE)

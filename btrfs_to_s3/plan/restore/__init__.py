@@ -1,0 +1,1 @@
+"""What a restore receives, and what must be thawed for it."""

@@ -1,0 +1,1 @@
+"""What stays and what may go, with the rule that says so."""

@@ -1,0 +1,1 @@
+"""Configuration to adapters to operations: the one place that knows them all."""

@@ -1,0 +1,1 @@
+"""Trees of files: seeded, changed, compared."""
