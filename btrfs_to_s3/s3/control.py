@@ -177,7 +177,8 @@ class S3BatchJobs:
             user_agent_extra="btrfs-to-s3",
         )
         try:
-            session = boto3.Session(
+            # The stubs know a client by a literal name only, and those of S3 alone are installed.
+            session: Any = boto3.Session(
                 profile_name=settings.profile,
                 region_name=settings.region or self._session.client.meta.region_name,
             )
