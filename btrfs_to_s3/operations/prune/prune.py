@@ -64,7 +64,8 @@ class KeepWishes:
 class PruneWishes:
     """What to prune. Orphans are looked for in these sources, or in the ``whole_repository``.
 
-    Without ``orphans`` none are looked for, and nothing but heads is read.
+    Without ``orphans`` none are looked for, and nothing but heads is read (and the keys of
+    notes, which tell what is held).
     """
 
     sources: tuple[KeepWishes, ...]
