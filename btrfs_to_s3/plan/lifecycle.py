@@ -253,20 +253,20 @@ def _own_rules(rules: LifecycleRules) -> list[dict[str, object]]:
     uploads, versions = _own_ids(rules)
     present = {_Rule(rule).id for rule in rules.lifecycle.rules}
     others = [rule for rule in map(_Rule, rules.lifecycle.rules) if rule.acts]
-    chunks, everything = rules.full(rules.chunks), rules.full("")
+    chunks = rules.full(rules.chunks)
+    # At the bucket's top there may be others' keys, whose old versions are not ours to remove.
+    ours = rules.full("") or chunks
     made: list[dict[str, object]] = []
     aborted = any(
         rule.id != uploads and rule.abort is not None and rule.covers(chunks) for rule in others
     )
     if uploads in present or not aborted:
         days = {"DaysAfterInitiation": _whole_days(rules.orphan_age)}
-        made.append(_made(uploads, everything, "AbortIncompleteMultipartUpload", days))
-    expired = any(
-        rule.id != versions and rule.noncurrent and rule.covers(everything) for rule in others
-    )
+        made.append(_made(uploads, ours, "AbortIncompleteMultipartUpload", days))
+    expired = any(rule.id != versions and rule.noncurrent and rule.covers(ours) for rule in others)
     if versions in present or (rules.versioned and not expired):
         days = {"NoncurrentDays": _whole_days(max(rules.orphan_age, _NONCURRENT_AT_LEAST))}
-        made.append(_made(versions, everything, "NoncurrentVersionExpiration", days))
+        made.append(_made(versions, ours, "NoncurrentVersionExpiration", days))
     return made
 
 

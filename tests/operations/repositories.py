@@ -190,15 +190,17 @@ class SyntheticRepository:
         content: bytes | None = None,
         taken: datetime | None = None,
         settings: UploadSettings = SETTINGS,
+        stream_of: HeadEntry | None = None,
     ) -> HeadEntry:
         """Upload and commit a backup of ``content``, or of about ``size`` incompressible bytes.
 
         Returns its line in the head.
 
-        Snapshots are taken a day apart unless ``taken`` says when.
+        Snapshots are taken a day apart unless ``taken`` says when. ``stream_of`` is another
+        repository's backup that was made of the same snapshot.
         """
         begin, facts = self.upload(
-            parent, size=size, content=content, taken=taken, settings=settings
+            parent, size=size, content=content, taken=taken, settings=settings, stream_of=stream_of
         )
         return self.commit(begin, facts, parent)
 
@@ -210,12 +212,15 @@ class SyntheticRepository:
         content: bytes | None = None,
         taken: datetime | None = None,
         settings: UploadSettings = SETTINGS,
+        stream_of: HeadEntry | None = None,
     ) -> tuple[UploadBegin, StreamFacts]:
         """Only the chunks, and the open journal: where a killed backup stops."""
         self._transid += 1
         self._taken = taken or self._taken + timedelta(days=1)
         identity = StreamIdentity(uuid4(), self._transid)
-        if parent is not None:
+        if stream_of is not None:
+            identity, self._taken = stream_of.stream, stream_of.snapshot_time
+        elif parent is not None:
             identity = replace(
                 identity,
                 parent_uuid=parent.stream.uuid,

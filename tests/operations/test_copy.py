@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,13 @@ import pytest
 from btrfs_to_s3.errors import (
     AccessDeniedError,
     IntegrityError,
+    MissingObjectError,
     RaceLostError,
     UnreachableError,
     UsageError,
 )
+from btrfs_to_s3.format import keys
+from btrfs_to_s3.model.objects import DeleteTarget
 from btrfs_to_s3.operations.backup.upload import UploadTarget
 from btrfs_to_s3.operations.backup.upload_journal import UploadJournal
 from btrfs_to_s3.operations.copy.chunks import ChunkCopies
@@ -21,7 +25,7 @@ from btrfs_to_s3.operations.copy.copy import Copy
 from btrfs_to_s3.operations.repository.index import StoredIndex
 from btrfs_to_s3.operations.restore.download import Download
 from tests.operations.repositories import SETTINGS, SyntheticRepository
-from tests.operations.stores import Delegate
+from tests.operations.stores import ActsOnce, Delegate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -285,3 +289,89 @@ def test_a_repository_is_not_copied_to_itself(repository: SyntheticRepository) -
     entry = repository.backup()
     with pytest.raises(UsageError, match="one repository"):
         copied(repository, repository, entry)
+
+
+def stopped(
+    origin: SyntheticRepository, target: SyntheticRepository, entry: HeadEntry, writes: int
+) -> None:
+    """A copy that is killed after so many writes."""
+    with pytest.raises(UnreachableError):
+        copied(origin, target.through(Stopping(target.store, writes)), entry)
+
+
+@pytest.mark.parametrize("chunk_size_bytes", [SETTINGS.chunk_size_bytes, MIB // 2])
+def test_a_copy_that_goes_on_from_another_origin_does_not_mix_the_chunks_of_both(
+    repository: SyntheticRepository,
+    target: SyntheticRepository,
+    bucket: Bucket,
+    state_directory: Path,
+    chunk_size_bytes: int,
+) -> None:
+    content = secrets.token_bytes(MIB)
+    entry = repository.backup(content=content)
+    with bucket.store(prefix="twin") as store:
+        twin = SyntheticRepository(store, state_directory / "twin", source_id=repository.source_id)
+        other = replace(SETTINGS, chunk_size_bytes=chunk_size_bytes)
+        sent = twin.backup(content=content, stream_of=entry, settings=other)
+        assert (sent.backup_id, sent.stream) == (entry.backup_id, entry.stream)
+        # Repository and source record, then chunks.
+        stopped(repository, target, entry, 3)
+        assert target.state.journals("copy")
+
+        copied(twin, target, sent)
+
+        [there] = live(target, repository)
+        manifest = target.access.manifest(repository.source_id, there)
+        stored = twin.access.manifest(repository.source_id, sent)
+        assert download(target, manifest, repository) == download(twin, stored, repository)
+
+
+def chunk_keys(
+    target: SyntheticRepository, entry: HeadEntry, source: SyntheticRepository
+) -> list[str]:
+    """The chunk objects that the target has of a backup."""
+    listing = target.store.list(keys.chunks(source.source_id, entry.backup_id))
+    return [listed.key for listed in listing]
+
+
+def test_a_copy_that_lay_idle_does_not_rely_on_what_a_prune_takes_for_orphans(
+    repository: SyntheticRepository, target: SyntheticRepository
+) -> None:
+    entry = repository.backup()
+    stopped(repository, target, entry, 3)
+    orphans = [DeleteTarget(key) for key in chunk_keys(target, entry, repository)]
+    assert orphans
+    target.clock.advance(days=8)
+    # Another host's prune listed them before this copy went on, and deletes them at its end.
+    pruning = ActsOnce(target.store, "indexes/", lambda: target.store.delete(orphans))
+    copied(repository, target.through(pruning), entry)
+    [there] = live(target, repository)
+    manifest = target.access.manifest(repository.source_id, there)
+    assert download(target, manifest, repository)
+
+
+def test_nothing_is_copied_onto_a_chain_that_lost_data_there(
+    repository: SyntheticRepository, target: SyntheticRepository
+) -> None:
+    full = repository.backup()
+    newest = repository.backup(full)
+    copied(repository, target, full)
+    before = live(target, repository)
+    target.store.delete([DeleteTarget(chunk_keys(target, full, repository)[0])])
+    for entry in (newest, full):
+        with pytest.raises(MissingObjectError, match="has lost data"):
+            copied(repository, target, entry)
+    assert live(target, repository) == before
+
+
+def test_a_copy_that_loses_data_while_it_is_committed_says_so(
+    repository: SyntheticRepository, target: SyntheticRepository
+) -> None:
+    entry = repository.backup()
+
+    def lose() -> None:
+        target.store.delete([DeleteTarget(chunk_keys(target, entry, repository)[0])])
+
+    losing = ActsOnce(target.store, keys.head(repository.source_id), lose)
+    with pytest.raises(MissingObjectError, match="has lost data"):
+        copied(repository, target.through(losing), entry)

@@ -11,12 +11,31 @@ from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.operations.repository.head_columns import decode_columns, encode_columns
 from btrfs_to_s3.operations.repository.listing import read_heads
 from tests.format.values import heads
+from tests.operations.stores import Delegate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from btrfs_to_s3.model.backup import Head
+    from btrfs_to_s3.ports import ObjectStore
     from tests.operations.repositories import SyntheticRepository
+
+
+class Late(Delegate):
+    """Gives a head only after something else was done."""
+
+    def __init__(self, inner: ObjectStore, act: Callable[[], object]) -> None:
+        super().__init__(inner)
+        self._act = act
+
+    def get_whole(
+        self, key: str, *, limit_bytes: int, version_id: str | None = None
+    ) -> tuple[bytes, str]:
+        found = super().get_whole(key, limit_bytes=limit_bytes, version_id=version_id)
+        if key.startswith("heads/"):
+            self._act()
+        return found
 
 
 @given(heads())
@@ -76,3 +95,13 @@ def test_a_damaged_cache_is_read_anew_and_accuses_nobody(
     file = cached_file(state_directory)
     file.write_bytes(file.read_bytes()[:-1] + b" ")
     assert gets_of_listing(repository) == (before, 1)
+
+
+def test_a_head_that_was_read_late_does_not_replace_a_newer_one(
+    repository: SyntheticRepository,
+) -> None:
+    first = repository.backup()
+    late = repository.through(Late(repository.store, lambda: repository.backup(first)))
+    assert len(late.head().backups) == 1
+    (seen, reads) = gets_of_listing(repository)
+    assert (len(seen[0].backups), reads) == (2, 0)

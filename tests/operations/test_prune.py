@@ -61,7 +61,8 @@ def test_a_plan_without_orphans_reads_heads_alone(repository: SyntheticRepositor
     assert shown.orphans is None
     assert shown.sources == planned(repository).sources
     assert {kind: after[kind] - before[kind] for kind in after if after[kind] != before[kind]} == {
-        "get": 1
+        "get": 1,
+        "list": 1,  # which backups are held
     }
 
 

@@ -23,11 +23,13 @@ from tests.operations.prune_helpers import (
     two_chains,
 )
 from tests.operations.repositories import SyntheticRepository
-from tests.operations.stores import ActsOnce, StopsAfter
+from tests.operations.stores import ActsOnce, Delegate, StopsAfter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from btrfs_to_s3.model.objects import DeleteFailure, DeleteTarget
     from btrfs_to_s3.operations.prune.prune import PruneResult
     from tests.operations.conftest import Bucket
 
@@ -218,3 +220,33 @@ def test_two_prunes_at_once_do_not_hurt_each_other(
     assert prune.execute(repository.services, shown).errors == []
     assert live(repository) == [entry.backup_id for entry in new]
     assert left_of(bucket, *old) == []
+
+
+class Rebuilt(Delegate):
+    """Another host rebuilds the head once the chunks of the first removed backup are gone."""
+
+    def __init__(self, repository: SyntheticRepository) -> None:
+        super().__init__(repository.store)
+        self._other: SyntheticRepository | None = repository.from_host("other")
+
+    def delete(self, targets: Iterable[DeleteTarget]) -> Sequence[DeleteFailure]:
+        wanted = list(targets)
+        failures = super().delete(wanted)
+        if self._other is not None and any(each.key.startswith("chunks/") for each in wanted):
+            other, self._other = self._other, None
+            other.head()
+            other.access.rebuild(other.source_id)
+        return failures
+
+
+def test_what_a_head_that_was_rebuilt_meanwhile_lists_is_not_deleted(
+    repository: SyntheticRepository,
+) -> None:
+    old, new = two_chains(repository)
+    shown = planned(repository)
+    result = prune.execute(repository.through(Rebuilt(repository)).services, shown)
+    assert result.errors == []
+    assert result.sources[0].removed == (old[2].backup_id,)
+    assert set(result.sources[0].spared) == {each.backup_id for each in old[:2]}
+    assert live(repository) == [each.backup_id for each in (*old[:2], *new)]
+    assert_sound(repository)

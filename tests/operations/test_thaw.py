@@ -218,6 +218,41 @@ def test_a_budget_counts_what_the_same_thaw_cost_before(repository: SyntheticRep
         chain.thaw(job).request()
 
 
+def test_a_budget_counts_the_download_where_nothing_has_to_be_asked_for(
+    repository: SyntheticRepository,
+) -> None:
+    chain = frozen(repository, "STANDARD")
+    needed = chain.thaw().status().chosen.cost
+    assert needed is not None
+    assert needed.total > 0
+    little = chain.thaw(replace(JOB, budget=needed.total * Decimal("0.9")))
+    with pytest.raises(UsageError, match="more than the budget"):
+        little.require_ready()
+    with pytest.raises(UsageError, match="more than the budget"):
+        little.request(to_download=True)
+    enough = chain.thaw(replace(JOB, budget=needed.total))
+    enough.require_ready()
+    enough.request(to_download=True)
+
+
+def test_a_budget_counts_what_keeping_copies_longer_costs(repository: SyntheticRepository) -> None:
+    chain = frozen(repository)
+    slow = replace(JOB, days=1, bandwidth_bytes_per_s=10)
+    needed = chain.thaw(slow).status().chosen.cost
+    assert needed is not None
+    thaw = chain.thaw(replace(slow, budget=needed.total))
+    thaw.request()
+    repository.clock.advance(hours=30)
+    before = len(chain.archive.asked)
+    with pytest.raises(UsageError, match="more than the budget"):
+        thaw.wait_for(chain.full.backup_id)
+    assert len(chain.archive.asked) == before
+    chain.thaw(replace(slow, budget=needed.total * 3)).wait_for(chain.full.backup_id)
+    assert len(chain.archive.asked) > before
+    with pytest.raises(UsageError, match="more than the budget"):
+        chain.thaw(replace(slow, budget=needed.total)).request(to_download=True)
+
+
 def test_a_tier_that_a_class_of_the_chain_lacks_is_refused(repository: SyntheticRepository) -> None:
     chain = frozen(repository, "GLACIER")
     chain.thaw(replace(JOB, tier=Tier.EXPEDITED)).status()

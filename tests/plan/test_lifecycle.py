@@ -159,13 +159,17 @@ def test_a_bucket_without_rules_gets_one_for_unfinished_uploads() -> None:
 
 def test_a_bucket_that_keeps_versions_gets_one_for_them_too() -> None:
     proposal = propose(_rules(versioned=True, prefix="", days=90))
-    [uploads, versions] = proposal.lifecycle.rules
-    assert uploads["Filter"] == {"Prefix": ""}
+    [_, versions] = proposal.lifecycle.rules
     assert versions["ID"] == "btrfs-to-s3 /: old versions"
     assert versions["NoncurrentVersionExpiration"] == {"NoncurrentDays": 90}
     assert propose(_rules(versioned=True, days=1)).lifecycle.rules[1][
         "NoncurrentVersionExpiration"
     ] == {"NoncurrentDays": 30}
+
+
+def test_the_rules_of_a_repository_at_the_top_leave_the_rest_of_the_bucket_alone() -> None:
+    proposal = propose(_rules(versioned=True, prefix=""))
+    assert [rule["Filter"] for rule in proposal.lifecycle.rules] == [{"Prefix": "chunks/"}] * 2
 
 
 def test_nothing_is_proposed_where_rules_of_others_do_it() -> None:

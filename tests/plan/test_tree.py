@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
 from btrfs_to_s3.plan.backup.backup import BackupPlan, Decision
 from btrfs_to_s3.plan.backup.facts import BackupWishes
-from btrfs_to_s3.plan.backup.growth import coming_bases
+from btrfs_to_s3.plan.backup.growth import coming_bases, widest
 from btrfs_to_s3.plan.backup.tree import MAX_LINKS, Level, places
 from btrfs_to_s3.plan.chain import chain_of, live_chains
 from btrfs_to_s3.plan.retention.retention import plan_prune
@@ -242,6 +242,22 @@ def test_the_coming_bases_are_those_of_day_month_and_year() -> None:
     assert bases("2026-02-03T20:00") == [4, 3, 2, 1]
     assert bases("2026-03-01") == [4, 1]
     assert bases("2027-01-01") == [4]
+
+
+@pytest.mark.parametrize("own", [ChainPolicy(), ChainPolicy(max_chain=2)])
+def test_a_repository_with_short_chains_costs_no_other_its_bases(own: ChainPolicy) -> None:
+    live = grown("2026-01-01", "2026-02-01", "2026-02-03", "2026-02-03T14:00")
+    every = {item.backup_id for item in live}
+    now = at("2026-02-03T20:00")
+    wanted = coming_bases(head(*live), TREE, now, every)
+    short = replace(TREE, max_chain=2)
+    for policy in (
+        widest([own], tree=True),
+        widest([own, short, TREE], tree=False),
+        widest([short], tree=True),
+    ):
+        assert coming_bases(head(*live), policy, now, every) == wanted
+    assert widest([own], tree=False) == own
 
 
 def test_ten_thousand_backups_are_placed_at_once() -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import BtrfsToS3Error, InterruptedRunError, RepositoryError
-from btrfs_to_s3.model.policy import KeepPolicy, Strategy
+from btrfs_to_s3.model.policy import KeepPolicy
 from btrfs_to_s3.operations.backup.backup import SourceBackup
 from btrfs_to_s3.operations.backup.chain_presence import what_is_missing
 from btrfs_to_s3.operations.backup.leftovers import give_up_upload
@@ -17,9 +17,10 @@ from btrfs_to_s3.operations.prune.elsewhere import is_known, needed_elsewhere
 from btrfs_to_s3.operations.prune.local import LocalWishes, prune_local
 from btrfs_to_s3.plan.backup.backup import Decision, plan_anew, plan_backup
 from btrfs_to_s3.plan.backup.facts import BackupWishes
+from btrfs_to_s3.plan.backup.growth import widest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from btrfs_to_s3.model.identity import SourceId
@@ -305,7 +306,7 @@ def prune_snapshots(
             heads=heads,
             keep=job.keep_local,
             other_ids=tuple(rest),
-            chain=_widest_chain(jobs.values()),
+            chain=widest([each.chain for each in jobs.values()], tree=job.tree_elsewhere),
         )
         done = prune_local(services, volume, wishes)
     except BtrfsToS3Error as error:
@@ -326,12 +327,3 @@ def _are_known(job: SourceJob, others: Mapping[str, LocalState]) -> bool:
             "not known here before a backup to it succeeded"
         )
     return not unknown
-
-
-def _widest_chain(jobs: Iterable[SourceJob]) -> ChainPolicy:
-    """The policy that needs most snapshots: what a tree builds on includes what a chain does."""
-    first, *others = jobs
-    trees = [job.chain for job in (first, *others) if job.chain.strategy is Strategy.TREE]
-    if first.tree_elsewhere:
-        trees.append(replace(first.chain, strategy=Strategy.TREE))
-    return trees[0] if trees else first.chain

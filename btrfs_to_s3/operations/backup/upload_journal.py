@@ -52,6 +52,7 @@ class KnownChunk:
     key: str
     etag: str
     stored_size_bytes: int
+    stored_sha256_hex: str
     raw_size_bytes: int
     raw_sha256_hex: str
 
@@ -205,6 +206,7 @@ def _known(record: ChunkRecord) -> KnownChunk:
         key=record.key,
         etag=record.etag,
         stored_size_bytes=record.stored_size_bytes,
+        stored_sha256_hex=record.stored_sha256_hex,
         raw_size_bytes=record.raw_size_bytes,
         raw_sha256_hex=record.raw_sha256_hex,
     )

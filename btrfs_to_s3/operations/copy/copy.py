@@ -11,13 +11,19 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.errors import ConditionFailedError, NotReadableYetError, UsageError
+from btrfs_to_s3.errors import (
+    ConditionFailedError,
+    MissingObjectError,
+    NotReadableYetError,
+    UsageError,
+)
 from btrfs_to_s3.format import keys
 from btrfs_to_s3.format.manifest import decode_manifest
 from btrfs_to_s3.model.backup import SourceRecord
 from btrfs_to_s3.model.objects import Role
 from btrfs_to_s3.model.storage_class import ARCHIVE_CLASSES
 from btrfs_to_s3.model.subvolume import SendOptions
+from btrfs_to_s3.operations.backup.chain_presence import what_is_missing
 from btrfs_to_s3.operations.backup.commit import Commit
 from btrfs_to_s3.operations.backup.leftovers import abort_uploads, present_chunks
 from btrfs_to_s3.operations.backup.upload import UploadTarget
@@ -26,14 +32,15 @@ from btrfs_to_s3.operations.copy.chunks import ChunkCopies
 from btrfs_to_s3.operations.repository.index import StoredIndex
 from btrfs_to_s3.operations.repository.listing import read_heads
 from btrfs_to_s3.operations.repository.repository import PROGRAM, Host
+from btrfs_to_s3.plan.backup.facts import JOURNAL_MAX_IDLE
 from btrfs_to_s3.plan.chain import check_links
 from btrfs_to_s3.plan.copying import plan_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import timedelta
 
-    from btrfs_to_s3.model.backup import Head, HeadEntry, Manifest, ObjectRef
+    from btrfs_to_s3.model.backup import ChunkRecord, Head, HeadEntry, Manifest, ObjectRef
     from btrfs_to_s3.model.identity import BackupId, SourceId
     from btrfs_to_s3.operations.backup.upload_journal import KnownChunk
     from btrfs_to_s3.operations.services import Services
@@ -106,6 +113,8 @@ class Copy:
         plan = self.plan()
         self.require_readable(plan)
         parent = plan.links[0].present
+        if parent is not None:
+            self._require_whole(plan.source_id, parent)
         manifests = [
             (self._origin.access.manifest(self._head.source_id, entry), entry.manifest_sha256_hex)
             for entry in plan.missing
@@ -118,6 +127,9 @@ class Copy:
             self._ensure_source(plan.source_id)
         for manifest, _ in manifests:
             parent = self._copy(manifest, plan.source_id, parent)
+        if manifests and parent is not None:
+            # A prune on another host may have taken what was copied for what it was removing.
+            self._require_whole(plan.source_id, parent)
         return CopyResult(
             source_id=plan.source_id,
             backup_id=self._entry.backup_id if parent is None else parent.backup_id,
@@ -128,6 +140,21 @@ class Copy:
             requests=self._requests(before),
             duration=self._target.clock() - started,
         )
+
+    def _require_whole(self, source_id: SourceId, entry: HeadEntry) -> None:
+        """``MissingObjectError`` unless the target has all of a backup's chain right now."""
+        head = self._target.access.head(source_id)
+        missing = (
+            f"{entry.backup_id} is not live any more"
+            if head is None or head.find(entry.backup_id) is None
+            else what_is_missing(self._store, head, entry)
+        )
+        if missing is not None:
+            raise MissingObjectError(
+                f"the copy in {self._target.access.store.url} cannot be restored: {missing}",
+                hint=f"run 'btrfs-to-s3 verify {source_id}' on that repository; copy to another "
+                "prefix, or back up anew",
+            )
 
     def _forget_done(self, plan: CopyPlan) -> None:
         """Remove the journals of copies that are live: a run was killed behind the commit."""
@@ -167,13 +194,13 @@ class Copy:
             begin, known, sealed = self._go_on(journal, manifest, source_id)
             if sealed is not None and not _is_on(sealed, parent):
                 sealed = None
-            self._reused += len(known)
             host = Host(self._head.host_id, self._head.host_name, services.access.host.process)
             commit = Commit(
                 services.access, services.state, journal, source_id, manifest.backup_id, host
             )
             subvolume = manifest.snapshot.parent_uuid or self._head.subvolume_uuid
             if sealed is not None:
+                self._reused += len(known)
                 commit.republish(sealed, subvolume)
             else:
                 self._chunks(manifest, source_id, journal, known)
@@ -220,6 +247,11 @@ class Copy:
     ) -> tuple[UploadBegin, dict[int, KnownChunk], bytes | None]:
         """The journal's begin, the chunks that are there, and a manifest that was sealed."""
         old = journal.read()
+        if old is not None and self._target.clock() - old.touched > JOURNAL_MAX_IDLE:
+            # Another host's prune may be removing as orphans what this names.
+            abort_uploads(self._store, old.uploads)
+            journal.remove()
+            old = None
         if old is None:
             begin = UploadBegin(
                 backup_id=manifest.backup_id,
@@ -264,9 +296,31 @@ class Copy:
         )
         origin = self._origin.access.store.bound(self._target.cancel)
         with StoredIndex(origin, self._target.state, manifest) as index:
-            copies.run(index.chunks(), known)
+            same = _of_this_origin(index.chunks(), manifest.chunk_count, known, journal)
+            self._reused += len(same)
+            copies.run(index.chunks(), same)
         if copies.inside is not None:
             self._inside = copies.inside and self._inside is not False
+
+
+def _of_this_origin(
+    chunks: Iterable[ChunkRecord],
+    count: int,
+    known: Mapping[int, KnownChunk],
+    journal: UploadJournal,
+) -> dict[int, KnownChunk]:
+    """Those of the known chunks that are this origin's: not what another twin of the backup had.
+
+    Two repositories that were sent one snapshot have the same backup ids, and other stored bytes.
+    """
+    first = count
+    for record in chunks:
+        chunk = known.get(record.number)
+        if chunk is not None and chunk.stored_sha256_hex != record.stored_sha256_hex:
+            first = record.number
+            break
+    journal.reuse_none_from(first)
+    return {number: chunk for number, chunk in known.items() if number < first}
 
 
 def _is_on(sealed: bytes, parent: HeadEntry | None) -> bool:

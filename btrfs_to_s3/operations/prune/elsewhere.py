@@ -42,15 +42,16 @@ class Elsewhere:
 def needed_elsewhere(services: Services, snapshots: Collection[UUID]) -> Elsewhere:
     """What every other repository this host ever worked with needs of these snapshots."""
     siblings = services.state.siblings()
+    protected: dict[UUID, str] = {}
+    # First: what another run commits meanwhile leaves its journal for its head.
+    for state in siblings:
+        protected |= uploading(state, services.clock)
     heads = tuple(
         head
         for state in siblings
         for head in remembered_heads(state)
         if any(entry.snapshot_uuid in snapshots for entry in head.backups)
     )
-    protected: dict[UUID, str] = {}
-    for state in siblings:
-        protected |= uploading(state, services.clock)
     return Elsewhere(heads, protected)
 
 

@@ -64,7 +64,8 @@ class KeepWishes:
 class PruneWishes:
     """What to prune. Orphans are looked for in these sources, or in the ``whole_repository``.
 
-    Without ``orphans`` none are looked for, and nothing but heads is read.
+    Without ``orphans`` none are looked for, and nothing but heads is read (and the keys of
+    notes, which tell what is held).
     """
 
     sources: tuple[KeepWishes, ...]
@@ -197,6 +198,7 @@ class SourcePrune:
         self._spared: tuple[BackupId, ...] = ()
         self._failures: list[DeleteFailure] = []
         self._freed_bytes = 0
+        self._seen: tuple[str | None, Head | None] | None = None
 
     def run(self) -> None:
         """Commit the shortened head, then delete, descendants first."""
@@ -205,6 +207,9 @@ class SourcePrune:
         head = self._put_back_held(self._commit())
         due = self._journal.due(head, uploading_here(self._services))
         for removal in due:
+            if self._is_live_again(removal.backup_id):
+                self._spared = (*self._spared, removal.backup_id)
+                continue
             self._services.reporter.activity(f"removing {removal.backup_id}")
             failures = self._remover.backup(self._source_id, removal.backup_id)
             self._failures += failures
@@ -263,6 +268,19 @@ class SourcePrune:
             back = [each for each in there if committed.find(each) is not None]
             self._spared = tuple(dict.fromkeys((*self._spared, *back)))
         return committed
+
+    def _is_live_again(self, backup_id: BackupId) -> bool:
+        """Whether the head lists it by now: it was rebuilt, or copied here anew, meanwhile.
+
+        One HEAD; the head is read where it was replaced. A lost one is what would be rebuilt.
+        """
+        access = self._services.access
+        state = access.store.head(keys.head(self._source_id))
+        etag = None if state is None else state.etag
+        if self._seen is None or self._seen[0] != etag:
+            self._seen = etag, access.head(self._source_id)
+        head = self._seen[1]
+        return head is not None and head.find(backup_id) is not None
 
     def _shortened(self, head: Head | None) -> Head | None:
         """The head without what was planned to go and, by the newest head, still may."""

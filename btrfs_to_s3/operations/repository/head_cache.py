@@ -65,7 +65,12 @@ class HeadCache:
             return 0
 
     def remember(self, etag: str, head: Head) -> None:
-        """Keep what was just read, and checked, or written."""
+        """Keep what was just read, and checked, or written; never instead of a newer one.
+
+        Another process may have committed since this one was read.
+        """
+        if head.sequence < self.seen_sequence(head.source_id):
+            return
         data = encode_columns(head)
         line = {
             "sequence": head.sequence,

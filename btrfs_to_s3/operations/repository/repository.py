@@ -328,11 +328,13 @@ class RepositoryAccess:
 
     def _load(self, source_id: SourceId, without: BackupId | None = None) -> _LoadedHead:
         key = keys.head(source_id)
+        # Before the head is read: another process here may see a newer one meanwhile.
+        seen = self._cache.seen_sequence(source_id)
         try:
             data, etag = read_metadata(self.store, key, limit_bytes=HEAD_LIMIT_BYTES)
         except MissingObjectError:
             rebuilt = self._rebuilt(source_id, without)
-            if rebuilt is None and self._cache.seen_sequence(source_id):
+            if rebuilt is None and seen:
                 raise IntegrityError(
                     f"the head of {source_id} and all its manifests are gone, although this "
                     "machine has seen backups of it",
@@ -355,7 +357,6 @@ class RepositoryAccess:
                 "so that it is rebuilt from the manifests",
                 key=key,
             )
-        seen = self._cache.seen_sequence(source_id)
         if head.sequence < seen:
             raise IntegrityError(
                 f"the head of {source_id} was rolled back: it has sequence {head.sequence}, this "

@@ -132,7 +132,7 @@ class Restore:
         self._warn_of_space(plan)
         thaw = self.thaw(plan)
         if self._job.wait:
-            thaw.request()
+            thaw.request(to_download=True)
         else:
             thaw.require_ready()
         local: Subvolume | None = None

@@ -15,7 +15,9 @@ from btrfs_to_s3.format.jsonio import encode_time
 from btrfs_to_s3.model.storage_class import Tier
 from btrfs_to_s3.operations.restore.download_rate import remembered_rate
 from btrfs_to_s3.operations.thaw.journal import Begun, ThawJournal
+from btrfs_to_s3.operations.thaw.not_ready import not_ready_error
 from btrfs_to_s3.operations.thaw.states import Learned, Needed, ThawStates
+from btrfs_to_s3.plan.cost.cost import ReadCost
 from btrfs_to_s3.plan.restore.thaw import (
     Asked,
     ThawTerms,
@@ -23,6 +25,7 @@ from btrfs_to_s3.plan.restore.thaw import (
     days_for,
     download_rate,
     expected_end,
+    extension_cost,
     lasts,
     plan_thaw,
     require_budget,
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.ports import Cancellation
 
 _DAY: Final = timedelta(days=1)
+_FREE: Final = ReadCost()
 _SETTLING: Final = timedelta(seconds=30)
 """How long a chunk that is said to be thawed is given before it is asked for once more."""
 _REFUSALS: Final = 20
@@ -110,16 +114,19 @@ class Thaw:
         """When this machine asked for each backup."""
         return self._journal.asked()
 
-    def request(self) -> ThawPlan:
+    def request(self, *, to_download: bool = False) -> ThawPlan:
         """Ask for everything that is frozen; how far it is then.
 
-        ``UsageError`` when a class lacks the tier or the budget does not suffice: nothing was
-        asked for then. Repeating it asks only for what is still frozen.
+        ``UsageError`` when a class lacks the tier or the budget does not suffice, ``to_download``
+        also where nothing is frozen: nothing was asked for then. Repeating it asks only for the
+        rest.
         """
         plan = self.status()
-        if not plan.count(ThawState.FROZEN):
+        frozen_count = plan.count(ThawState.FROZEN)
+        if frozen_count or to_download:
+            self._require_budget(plan)
+        if not frozen_count:
             return plan
-        self._require_budget(plan)
         self._journal.begin(Begun(self._services.clock(), self._tier, self._days))
         frozen = {link.backup_id for link in plan.links if link.of_state(ThawState.FROZEN)}
         for link in self._needed:
@@ -181,30 +188,15 @@ class Thaw:
             self._sleep(self._services.cancel)
 
     def require_ready(self) -> None:
-        """``NotReadableYetError`` unless everything can be read now."""
+        """``NotReadableYetError`` unless everything can be read now; then as to the budget."""
         plan = self.status()
         if not plan.ready:
             raise self.not_ready(plan)
+        self._require_budget(plan)
 
     def not_ready(self, plan: ThawPlan) -> NotReadableYetError:
         """Why nothing can be restored now, until when that will be so, and both remedies."""
-        frozen, thawing = plan.count(ThawState.FROZEN), plan.count(ThawState.THAWING)
-        parts = [f"{frozen} must be thawed first"] if frozen else []
-        parts += [f"{thawing} are being thawed"] if thawing else []
-        message = f"of {plan.object_count} objects of {self._address}, {' and '.join(parts)}"
-        expected = None if plan.expected is None else encode_time(plan.expected)
-        if expected is not None:
-            message += f", until {expected} at the latest"
-        ask = "" if not frozen else f"'btrfs-to-s3 thaw {self._address} request', then "
-        return NotReadableYetError(
-            message,
-            hint="'btrfs-to-s3 restore --wait' asks for what is missing, waits and restores; or "
-            f"{ask}'btrfs-to-s3 thaw {self._address} wait', then restore",
-            object_count=plan.object_count,
-            frozen_count=frozen,
-            thawing_count=thawing,
-            expected_time=expected,
-        )
+        return not_ready_error(plan, self._address)
 
     def wait_for(self, backup_id: BackupId) -> None:
         """Return once this backup can be read, and long enough to download it.
@@ -335,7 +327,13 @@ class Thaw:
                 return chunk.state is ThawState.THAWED and not lasts(chunk.until, end, timedelta(0))
 
             days = max(self._job.days or 1, days_for(download, timedelta(0)))
+            found = self._tally(self._states(self._services.cancel), link)
+            more = extension_cost(found.of_state(ThawState.THAWED), self._terms(), days)
+            known = list(self._known.links.values())
+            self._require_budget(plan_thaw(known, self._terms()), more)
             asked = self._ask_where(link, short, days, self._services.cancel)
+            noted = Asked(self._services.clock(), self._tier, days)
+            self._journal.add(found.backup_id, noted, more.total)
             self._services.reporter.note(
                 f"{asked.object_count} thawed objects of {link.entry.backup_id} are kept "
                 f"{days} days more"
@@ -366,11 +364,11 @@ class Thaw:
         rate = download_rate(measured, self._job.bandwidth_bytes_per_s)
         return ThawTerms(self._tier, self._days, rate, self._job.prices, self._job.part_size_bytes)
 
-    def _require_budget(self, plan: ThawPlan) -> None:
+    def _require_budget(self, plan: ThawPlan, more: ReadCost = _FREE) -> None:
         prices = self._job.prices
         if prices is not None and plan.chosen.cost is not None:
-            spent = self._journal.spent()
-            require_budget(plan.chosen.cost, spent, self._job.budget, prices.currency)
+            cost, spent = plan.chosen.cost + more, self._journal.spent()
+            require_budget(cost, spent, self._job.budget, prices.currency)
 
     def _tell(self, plan: ThawPlan) -> None:
         ready = plan.count(*READY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from btrfs_to_s3.model.policy import ChainPolicy
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.subvolume import Subvolume
     from btrfs_to_s3.plan.backup.compaction import Economy
     from btrfs_to_s3.plan.backup.parents import ReceivedRecords
+
+JOURNAL_MAX_IDLE: Final = timedelta(days=6)
+"""Shorter than the default orphan age: later, a prune may be removing what a journal names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,5 +69,5 @@ class BackupWishes:
     restart: bool = False
     snapshot: Subvolume | None = None
     chain: ChainPolicy = field(default_factory=ChainPolicy)
-    journal_max_idle: timedelta = timedelta(days=6)
+    journal_max_idle: timedelta = JOURNAL_MAX_IDLE
     economy: Economy | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.model.policy import Strategy
 from btrfs_to_s3.plan.backup.parents import judge_parent, lineage, stands_for, valid_parents
-from btrfs_to_s3.plan.backup.tree import Level, period, places
+from btrfs_to_s3.plan.backup.tree import MAX_LINKS, Level, period, places
 from btrfs_to_s3.plan.chain import chain_of
 
 if TYPE_CHECKING:
@@ -141,6 +142,18 @@ def coming_bases(
     newest = next((each for each in newest_first if each.backup_id in usable), None)
     found = [newest, *(better if any(better) else (stand_in,))]
     return tuple(dict.fromkeys(entry for entry in found if entry is not None))
+
+
+def widest(policies: Sequence[ChainPolicy], *, tree: bool) -> ChainPolicy:
+    """The policy whose ``coming_bases`` hold those of all of these, of which there is one at least.
+
+    What a tree builds on includes what a chain does, and the more the longer its chains may be.
+    ``tree`` says that there is a tree whose policy is not among them.
+    """
+    trees = [policy for policy in policies if policy.strategy is Strategy.TREE]
+    if tree:
+        trees.append(replace(policies[0], strategy=Strategy.TREE, max_chain=MAX_LINKS))
+    return max(trees, key=lambda policy: policy.max_chain, default=policies[0])
 
 
 def complete_chain(head: Head, entry: HeadEntry) -> tuple[HeadEntry, ...] | None:

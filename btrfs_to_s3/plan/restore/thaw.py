@@ -273,3 +273,20 @@ def cost_of(groups: Iterable[Group], terms: ThawTerms, tier: Tier, days: int) ->
         unpriced = cost.unpriced | {"INTELLIGENT_TIERING (thaw, expedited)"}
         return replace(cost, unpriced=unpriced)
     return cost
+
+
+def extension_cost(thawed: Iterable[Group], terms: ThawTerms, days: int) -> ReadCost:
+    """What it costs to keep thawed copies for so many days more; nothing without a price list.
+
+    Requests and the copies' storage: what was retrieved is not retrieved again (S3 API,
+    RestoreObject: "you can change the restoration period of a restored archive by reissuing").
+    """
+    if terms.prices is None:
+        return ReadCost()
+    kept = [
+        Stored(group.class_name, group.object_count, group.size_bytes)
+        for group in thawed
+        if group.keeps_days
+    ]
+    cost = read_cost(terms.prices, kept, Reading(terms.tier, Decimal(days)))
+    return ReadCost(cost.unpriced, thaw_requests=cost.thaw_requests, copy=cost.copy)
