@@ -19,16 +19,7 @@ from btrfs_to_s3.plan.cost.rates import Rates
 from btrfs_to_s3.plan.cost.report import CostReport, source_cost
 from btrfs_to_s3.plan.cost.restore import Line
 from btrfs_to_s3.plan.cost.simulate import Scenario, simulate
-from tests.cli.result_values import (
-    DAMAGED,
-    FIRST,
-    FULL,
-    HOME,
-    MIB,
-    REQUESTS,
-    SECOND,
-    URL,
-)
+from tests.cli.result_values import DAMAGED, FIRST, FULL, HOME, MIB, REQUESTS, SECOND, URL
 from tests.plan.build import SOURCE_ID, T0, days, head, manifest
 from tests.plan.prices import PRICES
 

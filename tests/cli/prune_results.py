@@ -21,15 +21,7 @@ from btrfs_to_s3.operations.prune.prune import (
 from btrfs_to_s3.plan.retention.early import Minimum
 from btrfs_to_s3.plan.retention.orphans import LostUpload, Orphan, OrphanPlan
 from btrfs_to_s3.plan.retention.retention import plan_prune
-from tests.cli.result_values import (
-    FIRST,
-    FULL,
-    HOME,
-    MIB,
-    REQUESTS,
-    SECOND,
-    URL,
-)
+from tests.cli.result_values import FIRST, FULL, HOME, MIB, REQUESTS, SECOND, URL
 from tests.plan.build import SOURCE_ID, T0, days, head
 from tests.plan.prices import PRICES
 
