@@ -200,7 +200,7 @@ CHUNK_SIZE = Setting(
 )
 COMPRESSION_LEVEL = Setting(
     "compression_level",
-    Integer(1, 19),
+    Integer(1, 19),  # higher levels use windows that the format does not allow
     1,
     Topic.STREAM,
     "The zstd level.",
