@@ -183,12 +183,12 @@ def billed_bytes_of(stored: Stored) -> int:
     return max(stored.size_bytes, stored.object_count * minimum)
 
 
-def common_tiers(*sets: Stored) -> tuple[Tier, ...]:
+def common_tiers(classes: Iterable[StorageClass]) -> tuple[Tier, ...]:
     """The tiers in which all of the archived ones can be thawed, fastest first.
 
     All of them where nothing is archived.
     """
-    archived = [each for each in map(_class_of, sets) if each.archived]
+    archived = [each for each in classes if each.archived]
     return tuple(tier for tier in Tier if all(tier in each.thaw for each in archived))
 
 
