@@ -20,6 +20,8 @@ from btrfs_to_s3.config.values import Choice
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from btrfs_to_s3.config.setting import Setting
+
 F = TypeVar("F", bound="Callable[..., object]")
 
 REPOSITORY = (
@@ -59,7 +61,7 @@ CHAINS = (s.STRATEGY, s.FULL, s.FULL_EVERY, s.MAX_CHAIN)
 class SettingOption(click.Option):
     """The option of one setting; hands its text on as it is."""
 
-    def __init__(self, setting: s.Setting[Any]) -> None:
+    def __init__(self, setting: Setting[Any]) -> None:
         super().__init__(
             [setting.option, setting.parameter],
             metavar=_metavar(setting),
@@ -189,7 +191,7 @@ class Command(click.Command):
                     formatter.write_dl(records)
 
 
-def takes(*settings: s.Setting[Any]) -> Callable[[F], F]:
+def takes(*settings: Setting[Any]) -> Callable[[F], F]:
     """Give a command function these settings' options (below ``click.command``)."""
 
     def decorate(function: F) -> F:
@@ -201,7 +203,7 @@ def takes(*settings: s.Setting[Any]) -> Callable[[F], F]:
     return decorate
 
 
-def _metavar(setting: s.Setting[Any]) -> str:
+def _metavar(setting: Setting[Any]) -> str:
     if isinstance(setting.type, Choice):
         return f"[{'|'.join(choice.value for choice in setting.type.choices)}]"
     return str(setting.type.metavar)

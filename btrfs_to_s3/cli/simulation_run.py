@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import simulation
-from btrfs_to_s3.cli.rendering.plan_cost import form_of, line_of
 from btrfs_to_s3.config.prices import load_prices
 from btrfs_to_s3.config.units import parse_duration, parse_size
 from btrfs_to_s3.errors import UsageError
@@ -18,6 +17,7 @@ from btrfs_to_s3.operations.repository.listing import Listing, read_heads
 from btrfs_to_s3.operations.repository.prepare import prepare_to_look
 from btrfs_to_s3.operations.simulate import NOTHING_MEASURED, GivenRates, measured, rates_of
 from btrfs_to_s3.plan.cost.simulate import Scenario, simulate
+from btrfs_to_s3.wiring.estimates import form_of, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,7 +99,7 @@ def simulate_policies(
         seen = ground.measured.get(each.label, NOTHING_MEASURED)
         rates = rates_of(each.label, options.rates, seen)
         scenario = Scenario(
-            rates, policy.chain, policy.keep, form_of(config, each), start, span // _DAY
+            rates, policy.chain, policy.keep, form_of(config, policy), start, span // _DAY
         )
         strategies = tuple(simulate(ground.prices, scenario, one, line) for one in Strategy)
         replayed.append(

@@ -6,13 +6,8 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from btrfs_to_s3.config.settings import (
-    ENDPOINT_URL,
-    ENVIRONMENT_PREFIX,
-    SETTINGS,
-    STATE_DIR,
-    Setting,
-)
+from btrfs_to_s3.config.setting import ENVIRONMENT_PREFIX, Setting
+from btrfs_to_s3.config.settings import ENDPOINT_URL, SETTINGS, STATE_DIR
 from btrfs_to_s3.config.values import Endpoint, shown
 from btrfs_to_s3.errors import ConfigError, UsageError
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from btrfs_to_s3.config.layers import Effective, Layer
     from btrfs_to_s3.config.repositories import RepositoryTable
+    from btrfs_to_s3.config.setting import Setting
 
 DEFAULT_FILE = Path("/etc/btrfs-to-s3/config.toml")
 _TABLES = ("sources", "repositories")
@@ -328,7 +329,7 @@ def _check_together(layers: Layers) -> None:
     _check_class(layers, s.METADATA_CLASS)
 
 
-def _check_class(layers: Layers, setting: s.Setting[str]) -> None:
+def _check_class(layers: Layers, setting: Setting[str]) -> None:
     """Amazon's storage classes are known; another service may have its own."""
     found = layers.effective(setting)
     if layers.get(s.ENDPOINT_URL) is None and found.value not in AWS_CLASSES:

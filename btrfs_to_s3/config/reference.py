@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from btrfs_to_s3.config.settings import SETTINGS, Setting, Topic
+from btrfs_to_s3.config.setting import Setting, Topic
+from btrfs_to_s3.config.settings import SETTINGS
 
 _INTRODUCTION = """\
 # Configuration

@@ -1,24 +1,19 @@
 """The table of settings: the one source of names, kinds, defaults, bounds and help texts.
 
-A setting has one name: ``chunk_size`` in the file, ``--chunk-size`` on the command line,
-``BTRFS_TO_S3_CHUNK_SIZE`` in the environment. A dotted name stands in a table of the file:
-``send.protocol`` is ``protocol`` in ``[send]``, ``--send-protocol`` and
-``BTRFS_TO_S3_SEND_PROTOCOL``. ``full`` is ``--full-policy``, since ``--full`` asks for one full
-backup. Command-line options and the reference are made from ``SETTINGS``.
+Command-line options and the reference are made from ``SETTINGS``.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any
 
 from btrfs_to_s3.config.choices import Addressing, SendProtocol, ServerSideEncryption
 from btrfs_to_s3.config.keep import Keep
+from btrfs_to_s3.config.setting import ENVIRONMENT_PREFIX, Setting, Topic
 from btrfs_to_s3.config.values import (
     AbsolutePath,
     Choice,
@@ -35,10 +30,6 @@ from btrfs_to_s3.model.identity import LABEL_PATTERN
 from btrfs_to_s3.model.policy import FullBackups, KeepPolicy, Strategy
 from btrfs_to_s3.model.storage_class import ARCHIVE_CLASSES
 
-if TYPE_CHECKING:
-    from btrfs_to_s3.config.values import ValueType
-
-T = TypeVar("T")
 _KIB = 1024
 _MIB = 1024 * _KIB
 _GIB = 1024 * _MIB
@@ -46,64 +37,6 @@ _TIB = 1024 * _GIB
 _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
 _CENTURY = 36_500 * _DAY
-ENVIRONMENT_PREFIX = "BTRFS_TO_S3_"
-
-
-class Topic(StrEnum):
-    """Groups of settings, in the order of the reference."""
-
-    SERVICE = "The repository and its service"
-    STORAGE = "What the service does with objects"
-    TRANSFER = "Transfer"
-    STREAM = "Streams and chunks"
-    CHAINS = "Chains and retention"
-    HOST = "This host"
-
-
-@dataclass(frozen=True, slots=True)
-class Setting(Generic[T]):
-    """One setting.
-
-    ``default_note`` says in words what a default of None or of this machine means.
-    ``extra_environment`` holds further variables, which win over the regular one. ``other_name``
-    is what options and variables are called where the name itself means something else there.
-    """
-
-    name: str
-    type: ValueType[T]
-    default: T
-    topic: Topic
-    help: str
-    per_source: bool = False
-    default_note: str | None = None
-    extra_environment: tuple[str, ...] = ()
-    other_name: str | None = None
-
-    @property
-    def per_repository(self) -> bool:
-        """Whether a table of ``[[repositories]]`` may have it: not what is of this machine."""
-        return self.topic is not Topic.HOST and self.name != "keep_local"
-
-    @property
-    def parameter(self) -> str:
-        """The name as a Python identifier, which click gives the option's value under."""
-        return (self.other_name or self.name).replace(".", "_")
-
-    @property
-    def option(self) -> str:
-        """The command-line option."""
-        return f"--{self.parameter.replace('_', '-')}"
-
-    @property
-    def environment(self) -> tuple[str, ...]:
-        """The environment variables, the one that wins first."""
-        return (*self.extra_environment, ENVIRONMENT_PREFIX + self.parameter.upper())
-
-    @property
-    def default_text(self) -> str:
-        """The default for help texts and the reference."""
-        return self.default_note or str(self.type.to_toml(self.default))
-
 
 _CLASS_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _REGION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -267,7 +200,7 @@ CHUNK_SIZE = Setting(
 )
 COMPRESSION_LEVEL = Setting(
     "compression_level",
-    Integer(1, 19),
+    Integer(1, 19),  # higher levels use windows that the format does not allow
     1,
     Topic.STREAM,
     "The zstd level.",

@@ -156,9 +156,7 @@ def _harm(rule: _Rule, rules: LifecycleRules) -> list[Check]:
                 "remove its Expiration, or limit the rule to another prefix; prune removes backups",
             )
         )
-    for target, when, versions in rule.moves:
-        if not metadata:
-            continue
+    for target, when, versions in rule.moves if metadata else ():
         what = f"{rule.named} moves {versions}{_names(metadata)} to {target} {when}"
         if storage_class(target).archived:
             why = "metadata must be readable at once: every command would wait for a thaw of hours"

@@ -182,20 +182,15 @@ class S3BatchJobs:
                 profile_name=settings.profile,
                 region_name=settings.region or self._session.client.meta.region_name,
             )
-            made: dict[str, Any] = {
-                name: session.client(
-                    name,
-                    endpoint_url=None if self._amazon else self._session.client.meta.endpoint_url,
-                    verify=settings.ca_bundle,
-                    config=config,
-                )
-                for name in ("sts", "s3control")
-            }
+            url = None if self._amazon else self._session.client.meta.endpoint_url
+            ca = settings.ca_bundle
+            sts = session.client("sts", endpoint_url=url, verify=ca, config=config)
+            control = session.client("s3control", endpoint_url=url, verify=ca, config=config)
         except (BotoCoreError, ValueError) as error:
             raise ConfigError(f"no S3 Control client can be made: {error}") from error
-        for client in made.values():
+        for client in (sts, control):
             watch_connections(client, self._session.watch)
-        return Clients(made["sts"], made["s3control"])
+        return Clients(sts, control)
 
     def _call(self, operation: str, key: str, attempt: Callable[[int], T]) -> T:
         """Under the retry policy at Amazon; once elsewhere."""

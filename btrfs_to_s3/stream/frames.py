@@ -10,8 +10,6 @@ from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.model.backup import FRAME_SIZE_BYTES
 
 WINDOW_LIMIT_BYTES = 8 * 1024 * 1024
-MAX_LEVEL = 19
-"""Higher zstd levels use windows the format does not allow."""
 
 
 def worst_frame_size(raw_size_bytes: int) -> int:

@@ -8,12 +8,10 @@ from btrfs_to_s3.model.policy import FullBackups, Strategy
 from btrfs_to_s3.operations.backup.backup import BackupJob
 from btrfs_to_s3.operations.backup.run import SourceJob
 from btrfs_to_s3.operations.backup.upload import UploadSettings
-from btrfs_to_s3.plan.backup.compaction import Economy
-from btrfs_to_s3.plan.cost.of_plan import Form
-from btrfs_to_s3.plan.cost.restore import Line
+from btrfs_to_s3.wiring.estimates import economy_of
 
 if TYPE_CHECKING:
-    from btrfs_to_s3.config.effective import SourceConfig, SourcePolicy
+    from btrfs_to_s3.config.effective import SourceConfig
     from btrfs_to_s3.wiring.application import Application
 
 
@@ -46,16 +44,3 @@ def source_job(app: Application, source: SourceConfig) -> SourceJob:
         any(own.policy.chain.strategy is Strategy.TREE for _, own in elsewhere),
         economy_of(app, policy) if policy.chain.full is FullBackups.AUTO else None,
     )
-
-
-def economy_of(app: Application, policy: SourcePolicy) -> Economy:
-    """What the planner reckons with for a source; ``ConfigError`` for a bad price list."""
-    config = app.config
-    form = Form(
-        policy.storage_class,
-        policy.chunk_size_bytes,
-        config.part_size_bytes,
-        config.metadata_class,
-    )
-    line = Line.limited(config.bandwidth_bytes_per_s, config.part_size_bytes)
-    return Economy(app.prices, policy.keep, form, line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from integration_tests.conftest import privileged
 from integration_tests.harness.machine.loopback import LoopbackBtrfs
 from integration_tests.harness.services.moto import Moto, moto_server
 from tests.cli.program import Program
+from tests.s3.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,3 +114,37 @@ def target(other_filesystem: LoopbackBtrfs) -> Path:
     path = other_filesystem.mount_point / secrets.token_hex(4)
     path.mkdir()
     return path
+
+
+@pytest.fixture
+def sends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with a line for every ``btrfs send`` that was started."""
+    log, real = tmp_path / "sends", shutil.which("btrfs")
+    script = tmp_path / "bin" / "btrfs"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\n[ "$1" = send ] && echo "$@" >> {log}\nexec {real} "$@"\n')
+    script.chmod(0o755)
+    log.touch()
+    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    return log
+
+
+@pytest.fixture
+def proxy(moto: Moto) -> Iterator[FaultProxy]:
+    """The way to the second repository, which can be made to fail."""
+    with FaultProxy(moto.address) as running:
+        yield running
+
+
+@pytest.fixture
+def two(program: Program, moto: Moto, proxy: FaultProxy, data: Path) -> Program:
+    """The program with the data in two repositories, the second behind the proxy."""
+    return program.configured(
+        "[[repositories]]\n"
+        'name = "offsite"\n'
+        f'repository = "s3://{moto.create_bucket()}/off"\n'
+        f'endpoint_url = "{proxy.url}"\n'
+        'addressing = "path"\n'
+        "compression_level = 3\n"
+        f'[[sources]]\npath = "{data}"\nrepositories = ["default", "offsite"]\n'
+    )

@@ -4,50 +4,35 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli.commands.doctor import Findings, failure_of
 from btrfs_to_s3.cli.exit_codes import Failure, of_sources
 from btrfs_to_s3.cli.output import Result
-from btrfs_to_s3.cli.rendering import compact as compact_rendering
 from btrfs_to_s3.cli.rendering import copy as copy_rendering
-from btrfs_to_s3.cli.rendering import cost as cost_rendering
 from btrfs_to_s3.cli.rendering import doctor as doctor_rendering
-from btrfs_to_s3.cli.rendering import documents, simulation, text
+from btrfs_to_s3.cli.rendering import documents, text
 from btrfs_to_s3.cli.rendering import plan_cost as plan_cost_rendering
 from btrfs_to_s3.cli.rendering import prune as prune_rendering
 from btrfs_to_s3.cli.rendering import thaw as thaw_rendering
 from btrfs_to_s3.cli.rendering import verify as verify_rendering
 from btrfs_to_s3.cli.rendering.prune import Priced
-from btrfs_to_s3.cli.rendering.simulation import SimulatedSource
 from btrfs_to_s3.cli.repositories import failed as failed_repository
 from btrfs_to_s3.cli.repositories import grouped
 from btrfs_to_s3.config.load import load
 from btrfs_to_s3.config.repository import RepositoryUrl
-from btrfs_to_s3.errors import IntegrityError, SourceError, UnreachableError
+from btrfs_to_s3.errors import SourceError, UnreachableError
 from btrfs_to_s3.format import keys
 from btrfs_to_s3.model.backup import Head
 from btrfs_to_s3.model.bucket import Lifecycle
 from btrfs_to_s3.model.check import failed, unknown
 from btrfs_to_s3.model.identity import Kind, SourceId
-from btrfs_to_s3.model.objects import DeleteFailure, ListedObject, UnfinishedUpload
-from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
 from btrfs_to_s3.operations.backup.backup import BackupResult
-from btrfs_to_s3.operations.backup.compact import SourceDecision
 from btrfs_to_s3.operations.backup.run import SourceOutcome
 from btrfs_to_s3.operations.copy.copy import CopyResult
 from btrfs_to_s3.operations.doctor import ServiceReport
 from btrfs_to_s3.operations.prune.holds import Hold, HoldChange, HoldListing
-from btrfs_to_s3.operations.prune.orphans import OrphanRemovals, OrphanResult
-from btrfs_to_s3.operations.prune.prune import (
-    KeepWishes,
-    PruneResult,
-    RepositoryPlan,
-    SourcePlan,
-    SourceResult,
-)
 from btrfs_to_s3.operations.repository.listing import Listing, ShownBackup, Unreadable
 from btrfs_to_s3.operations.restore.compare import TreeComparison
 from btrfs_to_s3.operations.restore.restore import RestoreResult
@@ -55,45 +40,33 @@ from btrfs_to_s3.operations.status import StatusReport
 from btrfs_to_s3.operations.verify.report import Counts, Finding, Level, Problem, VerifyReport
 from btrfs_to_s3.plan import doctor as judgement
 from btrfs_to_s3.plan.backup.backup import BackupPlan, Decision
-from btrfs_to_s3.plan.backup.compaction import Compaction, Course
 from btrfs_to_s3.plan.backup.parents import Parent
 from btrfs_to_s3.plan.copying import plan_copy
 from btrfs_to_s3.plan.cost.of_plan import Form
-from btrfs_to_s3.plan.cost.rates import Rates
-from btrfs_to_s3.plan.cost.report import CostReport, source_cost
-from btrfs_to_s3.plan.cost.restore import Line
-from btrfs_to_s3.plan.cost.simulate import Scenario, simulate
 from btrfs_to_s3.plan.lifecycle import LifecycleRules, judge, propose
 from btrfs_to_s3.plan.restore.restore import Action, Link, RestorePlan
 from btrfs_to_s3.plan.restore.thaw_state import ThawState
-from btrfs_to_s3.plan.retention.early import Minimum
-from btrfs_to_s3.plan.retention.orphans import LostUpload, Orphan, OrphanPlan
-from btrfs_to_s3.plan.retention.retention import plan_prune
 from btrfs_to_s3.plan.status import freshness
-from tests.cli import thaw_results
-from tests.plan.build import SOURCE_ID, T0, chain, days, head, manifest, snapshot_of
+from tests.cli import money_results, prune_results, thaw_results
+from tests.cli.result_values import (
+    DAMAGED,
+    FIRST,
+    FULL,
+    HEAD,
+    HOME,
+    MIB,
+    PEAK_BYTES,
+    REQUESTS,
+    SECOND,
+    URL,
+)
+from tests.plan.build import SOURCE_ID, T0, days, head, manifest, snapshot_of
 from tests.plan.prices import PRICES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from rich.console import RenderableType
-
-    Rendering = tuple[dict[str, object], Sequence[RenderableType]]
-
-URL = "s3://bucket/pre"
-REQUESTS = {"put": 14, "get": 3, "list": 2, "head": 0, "delete": 0}
-PEAK_BYTES = 170 * 1024**2
-MIB = 1024**2
-FULL, FIRST, SECOND = (
-    replace(entry, raw_size_bytes=size * MIB, stored_size_bytes=size * MIB // 2)
-    for entry, size in zip(chain(3), (900, 3, 5), strict=True)
-)
-HEAD = head(FULL, FIRST, SECOND)
-HOME = SourceId("home", "0badcafe")
-DAMAGED = IntegrityError(
-    "the head of home-0badcafe was rolled back", hint="find out who did it", key="heads/home"
-)
+    from tests.cli.result_values import Rendering
 
 
 def _result(*, resumed: bool) -> BackupResult:
@@ -179,7 +152,7 @@ def dry_run() -> Rendering:
 
 def plan() -> Rendering:
     document = documents.of_outcomes(URL, _plans(), {}, (), None, dry_run=True)
-    prunes = _prune_plan()
+    prunes = prune_results.prune_plan()
     form = Form("DEEP_ARCHIVE", chunk_size_bytes=MIB, part_size_bytes=MIB)
     forms = dict.fromkeys(("new", "data", "var"), form)
     cost = plan_cost_rendering.reckon(PRICES, forms, _plans(), prunes, T0 + days(4))
@@ -319,71 +292,6 @@ def verify() -> Rendering:
     )
 
 
-def _prune_plan() -> RepositoryPlan:
-    alone = replace(FULL, backup_id=replace(FULL.backup_id, tag="0ddba11c"), sequence=-9)
-    cold = replace(
-        alone, backup_id=replace(alone.backup_id, tag="c01dc01d"), data_class="DEEP_ARCHIVE"
-    )
-    on_alone = replace(
-        FIRST,
-        backup_id=replace(FIRST.backup_id, tag="0ddc01d0"),
-        parent=alone.backup_id,
-        data_class="DEEP_ARCHIVE",
-        stored_size_bytes=100 * 1024**3,
-    )
-    old = [replace(entry, sequence=-number) for number, entry in enumerate((on_alone, cold), 1)]
-    pruned = head(alone, *old, FULL, FIRST, SECOND)
-    keep = KeepPolicy(last=1)
-    decided = plan_prune(pruned, keep, T0 + days(4), minimum=Minimum(PRICES))
-    source = SourcePlan(KeepWishes(SOURCE_ID, keep), pruned, decided)
-    listed = ListedObject("chunks/x/00000000-aaaaaaaa.zst", 3 * MIB, "e", T0, "STANDARD")
-    upload = UnfinishedUpload("chunks/x/00000001-aaaaaaaa.zst", "u1", T0)
-    reason = "its backup was never committed"
-    orphans = OrphanRemovals(
-        OrphanPlan(
-            (Orphan(listed, reason), Orphan(listed, reason)),
-            (LostUpload(upload, reason),),
-            (),
-            (((HOME, FULL.backup_id), "it is younger than 7 days"),),
-        ),
-        (),
-        ((HOME, "the head was rolled back"),),
-    )
-    return RepositoryPlan((source,), orphans)
-
-
-def prune_dry_run() -> Rendering:
-    planned = _prune_plan()
-    return (
-        prune_rendering.document(URL, planned, None, {}, REQUESTS, Priced(PRICES)),
-        prune_rendering.text(planned, None, ("laptop/data",), REQUESTS, Priced(PRICES)),
-    )
-
-
-def prune() -> Rendering:
-    planned = _prune_plan()
-    gone = planned.sources[0].plan
-    assert gone is not None
-    refused = DeleteFailure("chunks/x/00000000-aaaaaaaa.zst", "AccessDenied", "locked until 2027")
-    done = PruneResult(
-        (
-            SourceResult(
-                SOURCE_ID,
-                tuple(entry.backup_id for entry in gone.removals),
-                (FIRST.backup_id,),
-                gone.freed_bytes,
-                (refused,),
-            ),
-        ),
-        OrphanResult(2, 6 * MIB, 1),
-        timedelta(seconds=3),
-    )
-    return (
-        prune_rendering.document(URL, planned, done, {}, REQUESTS, Priced(PRICES)),
-        prune_rendering.text(planned, done, (), REQUESTS, Priced(PRICES)),
-    )
-
-
 def list_several() -> Rendering:
     """Two repositories, of which one cannot be reached."""
     config = load(None, environ={}, command_line={}, default_file=Path("/no/such/file"))
@@ -446,76 +354,6 @@ def doctor() -> Rendering:
     return document, doctor_rendering.text(found)
 
 
-def cost() -> Rendering:
-    cold = tuple(
-        replace(each, data_class="DEEP_ARCHIVE", chunk_count=count)
-        for each, count in zip((FULL, FIRST, SECOND), (4000, 1, 1), strict=True)
-    )
-    full = replace(cold[0], stored_size_bytes=1000 * 1024 * MIB)
-    made = replace(manifest(cold[2])[0], requests=REQUESTS)
-    odd = replace(head(replace(FULL, data_class="FROSTY")), source_id=HOME)
-    line, now = Line(), T0 + days(60)
-    report = CostReport(
-        (
-            source_cost(PRICES, head(full, *cold[1:]), [made], line, now),
-            source_cost(PRICES, odd, [], line, now),
-        )
-    )
-    doubts = PRICES.doubts("there", None)
-    failures = {str(HOME): Failure.of(DAMAGED)}
-    return (
-        documents.with_failure(
-            cost_rendering.document(URL, report, PRICES, doubts, line, failures),
-            Failure.of(DAMAGED),
-        ),
-        cost_rendering.text(report, PRICES, doubts, line),
-    )
-
-
-def plan_simulate() -> Rendering:
-    rates = Rates(1000 * 1024 * MIB, 5 * 1024 * MIB, Decimal("0.5"), days(1))
-    form = Form("DEEP_ARCHIVE", chunk_size_bytes=256 * MIB, part_size_bytes=16 * MIB)
-    keep = KeepPolicy(last=7, monthly=12)
-    scenario = Scenario(rates, ChainPolicy(), keep, form, T0, 365)
-    strategies = tuple(simulate(PRICES, scenario, each, Line()) for each in Strategy)
-    source = SimulatedSource("data", "DEEP_ARCHIVE", rates, Strategy.TREE, strategies)
-    doubts = PRICES.doubts("there", None)
-    return (
-        simulation.document((source,), days(365), Line(), PRICES, doubts),
-        simulation.text((source,), days(365), Line(), PRICES, doubts),
-    )
-
-
-def compact() -> Rendering:
-    go_on = Course(Decimal("12.5"), Decimal("0.25"), Decimal(0), Decimal(40), 61)
-    anew = Course(Decimal(15), Decimal("1.5"), Decimal("0.5"), Decimal(10), 1)
-    decisions = (
-        SourceDecision(
-            "data",
-            SOURCE_ID,
-            Compaction(
-                worthwhile=True,
-                reason="a new full backup pays: …",
-                links=60,
-                go_on=go_on,
-                anew=anew,
-            ),
-        ),
-        SourceDecision(
-            "var",
-            None,
-            Compaction(worthwhile=False, reason="there is no backup yet: the first is full"),
-        ),
-    )
-    doubts = PRICES.doubts("there", None)
-    run = documents.of_outcomes(URL, [], {}, (), None, dry_run=False)
-    return (
-        compact_rendering.document(URL, decisions, PRICES, doubts, {}, force=False, dry_run=False)
-        | {"sources": run["sources"], "not_attempted": run["not_attempted"]},
-        compact_rendering.text(decisions, PRICES, doubts, force=False, dry_run=False),
-    )
-
-
 ALL: dict[str, Callable[[], Rendering]] = {
     "backup": backup,
     "backup-dry-run": dry_run,
@@ -523,9 +361,9 @@ ALL: dict[str, Callable[[], Rendering]] = {
     "copy": copy,
     "copy-dry-run": copy_dry_run,
     "doctor": doctor,
-    "plan-simulate": plan_simulate,
-    "compact": compact,
-    "cost": cost,
+    "plan-simulate": money_results.plan_simulate,
+    "compact": money_results.compact,
+    "cost": money_results.cost,
     "list": list_,
     "list-source": list_source,
     "hold-add": hold_add,
@@ -538,7 +376,7 @@ ALL: dict[str, Callable[[], Rendering]] = {
     "thaw-plan": thaw_results.plan,
     "thaw-status": thaw_results.status,
     "verify": verify,
-    "prune": prune,
-    "prune-dry-run": prune_dry_run,
+    "prune": prune_results.prune,
+    "prune-dry-run": prune_results.prune_dry_run,
 }
 """Every result a command can have, by the name of its golden files."""

@@ -17,11 +17,7 @@ from tests.plan.build import SOURCE_ID, chain
 from tests.plan.prices import PRICES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import RenderableType
-
-    Rendering = tuple[dict[str, object], Sequence[RenderableType]]
+    from tests.cli.result_values import Rendering
 
 MIB = 1024**2
 FULL, INCREMENT = chain(2)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from btrfs_to_s3.config.load import load
-from btrfs_to_s3.config.settings import (
-    CHUNK_SIZE,
-    FULL,
-    REPOSITORY,
-    SEND_PROTOCOL,
-    SETTINGS,
-    Setting,
-)
+from btrfs_to_s3.config.settings import CHUNK_SIZE, FULL, REPOSITORY, SEND_PROTOCOL, SETTINGS
 from btrfs_to_s3.errors import ConfigError
+
+if TYPE_CHECKING:
+    from btrfs_to_s3.config.setting import Setting
 
 ABSENT = Path("/nonexistent/config.toml")
 

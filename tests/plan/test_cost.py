@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btrfs_to_s3.errors import UsageError
-from btrfs_to_s3.model.storage_class import AWS_CLASSES, Tier
+from btrfs_to_s3.model.storage_class import AWS_CLASSES, Tier, storage_class
 from btrfs_to_s3.plan.cost.cost import (
     EarlyDeletion,
     PutRequests,
@@ -178,9 +178,9 @@ def test_a_tier_that_a_class_lacks_is_refused() -> None:
     cold = Stored("DEEP_ARCHIVE", 1, GB)
     with pytest.raises(UsageError, match="DEEP_ARCHIVE cannot be thawed in the tier expedited"):
         read_cost(PRICES, [cold], Reading(Tier.EXPEDITED))
-    both = (Stored("GLACIER", 1, GB), Stored("STANDARD", 1, GB))
-    assert common_tiers(*both) == (Tier.EXPEDITED, Tier.STANDARD, Tier.BULK)
-    assert common_tiers(*both, cold) == (Tier.STANDARD, Tier.BULK)
+    both = [storage_class("GLACIER"), storage_class("STANDARD")]
+    assert common_tiers(both) == (Tier.EXPEDITED, Tier.STANDARD, Tier.BULK)
+    assert common_tiers([*both, storage_class("DEEP_ARCHIVE")]) == (Tier.STANDARD, Tier.BULK)
 
 
 def test_deleting_early_costs_the_rest_of_the_minimum() -> None:

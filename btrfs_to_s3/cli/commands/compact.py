@@ -21,7 +21,8 @@ from btrfs_to_s3.operations.backup.run import BackupOptions, run_sources
 from btrfs_to_s3.operations.repository.listing import read_heads
 from btrfs_to_s3.operations.repository.prepare import prepare_to_read, prepare_to_write
 from btrfs_to_s3.operations.status import remember_run
-from btrfs_to_s3.wiring.jobs import economy_of, source_job
+from btrfs_to_s3.wiring.estimates import economy_of
+from btrfs_to_s3.wiring.jobs import source_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

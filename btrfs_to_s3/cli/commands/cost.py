@@ -10,10 +10,10 @@ from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import cost as cost_rendering
 from btrfs_to_s3.cli.rendering import documents
-from btrfs_to_s3.cli.rendering.plan_cost import line_of
 from btrfs_to_s3.config.settings import PART_SIZE, PRICES
 from btrfs_to_s3.operations.cost import repository_cost
 from btrfs_to_s3.operations.repository.prepare import prepare_to_read
+from btrfs_to_s3.wiring.estimates import line_of
 
 if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session

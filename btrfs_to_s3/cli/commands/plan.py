@@ -24,6 +24,7 @@ from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.operations.backup.run import BackupOptions
 from btrfs_to_s3.operations.prune import prune as pruning
 from btrfs_to_s3.operations.repository.prepare import prepare_to_look
+from btrfs_to_s3.wiring.estimates import form_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,7 +118,7 @@ def _plan(
         # A head that cannot be read is told once, as the failure of its source.
         others = {name: one for name, one in pruned.items() if not failures}
         failure = of_sources({**failures, **others}, len(sources))
-        forms = {each.label: plan_cost_rendering.form_of(config, each) for each in sources}
+        forms = {each.label: form_of(config, each.policy) for each in sources}
         priced = prune_rendering.Priced(app.prices, app.price_doubts)
         cost = plan_cost_rendering.reckon(app.prices, forms, outcomes, prunes, utc_now())
         document = documents.of_outcomes(

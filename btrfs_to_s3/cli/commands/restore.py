@@ -23,6 +23,8 @@ from btrfs_to_s3.operations.restore.restore import Restore, RestoreJob
 
 if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session
+    from btrfs_to_s3.model.backup import Head, HeadEntry
+    from btrfs_to_s3.wiring.application import Application
 
 _BY_LABEL = "\0"
 """What ``--writable`` without a name gives; no directory entry can be called so."""
@@ -105,19 +107,7 @@ def restore(
         with open_target(services, directory, writable=not dry_run) as volume:
             work = Restore(services, volume, job, head, entry)
             if dry_run:
-                planned = work.plan()
-                if planned.refusal is not None:
-                    raise planned.refusal.as_error()
-                where, needed = str(directory), work.thaw(planned)
-                shown = ShownThaw(needed.status(), needed.asked(), app.prices, app.price_doubts)
-                return Result(
-                    documents.of_restore_plan(app.store.url, head, entry, where, planned)
-                    | {"thaw": thaw_rendering.document(shown)},
-                    [
-                        *text.of_restore_plan(head, entry, where, planned),
-                        *thaw_rendering.text(shown),
-                    ],
-                )
+                return _planned(app, work, head, entry, directory)
             with app.restore_lock(str(volume.fsid)):
                 result = work.run()
         counts, peak = app.store.request_counts(), peak_memory_bytes()
@@ -129,3 +119,19 @@ def restore(
 
 
 COMMAND = restore
+
+
+def _planned(
+    app: Application, work: Restore, head: Head, entry: HeadEntry, directory: Path
+) -> Result:
+    """What would be received, and what thawing and downloading it takes."""
+    planned = work.plan()
+    if planned.refusal is not None:
+        raise planned.refusal.as_error()
+    where, needed = str(directory), work.thaw(planned)
+    shown = ShownThaw(needed.status(), needed.asked(), app.prices, app.price_doubts)
+    return Result(
+        documents.of_restore_plan(app.store.url, head, entry, where, planned)
+        | {"thaw": thaw_rendering.document(shown)},
+        [*text.of_restore_plan(head, entry, where, planned), *thaw_rendering.text(shown)],
+    )

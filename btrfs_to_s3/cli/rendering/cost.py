@@ -53,7 +53,6 @@ def document(
 
 def restore_of(each: RestoreEstimate) -> Document:
     """One way to read backups back; ``tier`` is null where nothing is archived."""
-    cost = each.cost
     return {
         "tier": None if each.tier is None else each.tier.value,
         "object_count": each.object_count,
@@ -62,13 +61,7 @@ def restore_of(each: RestoreEstimate) -> Document:
         "thaw_latest_s": documents.seconds(each.thaw.latest),
         "download_s": documents.seconds(each.download),
         "copy_kept_s": documents.seconds(each.copy_kept),
-        "thaw_requests_amount": money.amount(cost.thaw_requests),
-        "retrieval_amount": money.amount(cost.retrieval),
-        "copy_amount": money.amount(cost.copy),
-        "get_requests_amount": money.amount(cost.get_requests),
-        "egress_amount": money.amount(cost.egress),
-        "total_amount": money.amount(cost.total),
-        "unpriced": sorted(cost.unpriced),
+        **money.read_amounts(each.cost),
     }
 
 

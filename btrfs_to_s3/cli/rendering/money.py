@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from btrfs_to_s3.cli.rendering.documents import Document
     from btrfs_to_s3.model.prices import PriceList
+    from btrfs_to_s3.plan.cost.cost import ReadCost
 
 _CENT = Decimal("0.01")
 _SMALLEST = Decimal("0.0001")
@@ -23,6 +24,19 @@ _DIGITS = 6
 def amount(value: Decimal) -> float:
     """A number for JSON, to a millionth of the currency."""
     return float(round(value, _DIGITS))
+
+
+def read_amounts(cost: ReadCost) -> Document:
+    """What reading costs, by what it is paid for."""
+    return {
+        "thaw_requests_amount": amount(cost.thaw_requests),
+        "retrieval_amount": amount(cost.retrieval),
+        "copy_amount": amount(cost.copy),
+        "get_requests_amount": amount(cost.get_requests),
+        "egress_amount": amount(cost.egress),
+        "total_amount": amount(cost.total),
+        "unpriced": sorted(cost.unpriced),
+    }
 
 
 def shown(value: Decimal, currency: str) -> str:

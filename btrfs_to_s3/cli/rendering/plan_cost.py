@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from btrfs_to_s3.cli.rendering import human, money
 from btrfs_to_s3.cli.rendering.text import facts, line
 from btrfs_to_s3.plan.backup.backup import Decision
-from btrfs_to_s3.plan.cost.of_plan import Form, backup_cost, prune_cost
-from btrfs_to_s3.plan.cost.restore import Line
+from btrfs_to_s3.plan.cost.of_plan import backup_cost, prune_cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,11 +17,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from btrfs_to_s3.cli.rendering.documents import Document
-    from btrfs_to_s3.config.effective import Config, SourceConfig
     from btrfs_to_s3.model.prices import PriceList
     from btrfs_to_s3.operations.backup.run import SourceOutcome
     from btrfs_to_s3.operations.prune.prune import RepositoryPlan
-    from btrfs_to_s3.plan.cost.of_plan import BackupCost, PruneCost
+    from btrfs_to_s3.plan.cost.of_plan import BackupCost, Form, PruneCost
 
 _SENDS = (Decision.FULL, Decision.INCREMENTAL, Decision.RESUME)
 
@@ -33,19 +31,6 @@ class PlanCost:
 
     backups: Mapping[str, BackupCost | None]
     prunes: Mapping[str, PruneCost]
-
-
-def form_of(config: Config, source: SourceConfig) -> Form:
-    """How a configured source's backups are stored."""
-    policy = source.policy
-    return Form(
-        policy.storage_class, policy.chunk_size_bytes, config.part_size_bytes, config.metadata_class
-    )
-
-
-def line_of(config: Config) -> Line:
-    """How a download from the repository is made, for estimates."""
-    return Line.limited(config.bandwidth_bytes_per_s, config.part_size_bytes)
 
 
 def reckon(

@@ -160,26 +160,12 @@ def _amounts(each: TierPlan, currency: str) -> tuple[str, ...]:
 
 def _tier(each: TierPlan) -> Document:
     """Keys as ``cost`` has them."""
-    cost = each.cost
-    amounts = (
-        {}
-        if cost is None
-        else {
-            "thaw_requests_amount": money.amount(cost.thaw_requests),
-            "retrieval_amount": money.amount(cost.retrieval),
-            "copy_amount": money.amount(cost.copy),
-            "get_requests_amount": money.amount(cost.get_requests),
-            "egress_amount": money.amount(cost.egress),
-            "total_amount": money.amount(cost.total),
-            "unpriced": sorted(cost.unpriced),
-        }
-    )
     return {
         "tier": None if each.tier is None else each.tier.value,
         "thaw_soonest_s": seconds(each.time.soonest),
         "thaw_latest_s": seconds(each.time.latest),
         "copy_kept_s": seconds(timedelta(days=each.days)),
-        **amounts,
+        **({} if each.cost is None else money.read_amounts(each.cost)),
     }
 
 

@@ -11,7 +11,7 @@ from btrfs_to_s3.model.backup import Manifest, SnapshotFacts, SourceRecord, Stre
 from btrfs_to_s3.model.identity import BackupId, SourceId
 from btrfs_to_s3.model.objects import Role
 from btrfs_to_s3.operations.backup.commit import Commit
-from btrfs_to_s3.operations.backup.leftovers import abort_uploads, present_chunks
+from btrfs_to_s3.operations.backup.leftovers import abort_uploads, surviving
 from btrfs_to_s3.operations.backup.observe import open_upload_journal
 from btrfs_to_s3.operations.backup.snapshot_names import new_name
 from btrfs_to_s3.operations.backup.transfer import SendAgainError
@@ -83,6 +83,7 @@ class _Begun:
     begin: UploadBegin
     commit: Commit
     known: dict[int, KnownChunk]
+    sealed: bytes | None
     upload: Upload | None = None
 
 
@@ -153,17 +154,16 @@ class SourceBackup:
             self._source_id,
             begin.backup_id,
         )
-        self._begun = _Begun(sent, begin, commit, self._known_chunks(begin))
+        self._begun = _Begun(sent, begin, commit, *self._survived())
         parent = self._plan.parent
         return Sending(sent.uuid, parent.local.uuid if parent else None, begin.options)
 
     def republish(self) -> bool:
         """Commit an upload that an earlier run had sent whole; False when it has to be sent."""
         begun = self._prepared()
-        sealed = self._sealed(begun.known)
-        if sealed is None:
+        if begun.sealed is None:
             return False
-        self._manifest = begun.commit.republish(sealed, self._seen.facts.source.uuid)
+        self._manifest = begun.commit.republish(begun.sealed, self._seen.facts.source.uuid)
         self._reused_bytes = self._manifest.raw_size_bytes
         return True
 
@@ -287,22 +287,12 @@ class SourceBackup:
         name = new_name(self._source_id, self._services.clock(), taken)
         return self._volume.snapshot(self._seen.facts.source, name)
 
-    def _known_chunks(self, begin: UploadBegin) -> dict[int, KnownChunk]:
-        old = self._seen.open_upload
-        if self._plan.decision is not Decision.RESUME or old is None or not old.chunks:
-            return {}
-        present = present_chunks(self._store, self._source_id, begin.backup_id)
-        return {
-            number: chunk
-            for number, chunk in old.chunks.items()
-            if present.get(chunk.key) == (chunk.stored_size_bytes, chunk.etag)
-        }
-
-    def _sealed(self, known: Mapping[int, KnownChunk]) -> bytes | None:
+    def _survived(self) -> tuple[dict[int, KnownChunk], bytes | None]:
+        """What an upload that goes on stored, and its manifest if it was sent whole."""
         old = self._seen.open_upload
         if self._plan.decision is not Decision.RESUME or old is None:
-            return None
-        return old.sealed if len(known) == len(old.chunks) else None
+            return {}, None
+        return surviving(self._store, self._source_id, old)
 
     def _send(self) -> None:
         reason: SendAgainError | None = None

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from btrfs_to_s3.model.identity import BackupId, SourceId
-    from btrfs_to_s3.operations.backup.upload_journal import UploadJournal
+    from btrfs_to_s3.operations.backup.upload_journal import (
+        KnownChunk,
+        OpenUpload,
+        UploadJournal,
+    )
     from btrfs_to_s3.plan.backup.facts import BackupFacts
     from btrfs_to_s3.ports import ObjectStore, Volume
 
@@ -25,6 +29,24 @@ def present_chunks(
         listed.key: (listed.size_bytes, listed.etag)
         for listed in store.list(keys.chunks(source_id, backup_id))
     }
+
+
+def surviving(
+    store: ObjectStore, source_id: SourceId, upload: OpenUpload
+) -> tuple[dict[int, KnownChunk], bytes | None]:
+    """What an unfinished upload stored and is there unchanged, by chunk number.
+
+    And the manifest that was about to be written, if none of its chunks is missing.
+    """
+    if not upload.chunks:
+        return {}, upload.sealed
+    present = present_chunks(store, source_id, upload.begin.backup_id)
+    known = {
+        number: chunk
+        for number, chunk in upload.chunks.items()
+        if present.get(chunk.key) == (chunk.stored_size_bytes, chunk.etag)
+    }
+    return known, upload.sealed if len(known) == len(upload.chunks) else None
 
 
 def abort_uploads(store: ObjectStore, uploads: Iterable[tuple[str, str]]) -> None:

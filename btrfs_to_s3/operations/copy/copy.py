@@ -25,7 +25,7 @@ from btrfs_to_s3.model.storage_class import ARCHIVE_CLASSES
 from btrfs_to_s3.model.subvolume import SendOptions
 from btrfs_to_s3.operations.backup.chain_presence import what_is_missing
 from btrfs_to_s3.operations.backup.commit import Commit
-from btrfs_to_s3.operations.backup.leftovers import abort_uploads, present_chunks
+from btrfs_to_s3.operations.backup.leftovers import abort_uploads, surviving
 from btrfs_to_s3.operations.backup.upload import UploadTarget
 from btrfs_to_s3.operations.backup.upload_journal import UploadBegin, UploadJournal
 from btrfs_to_s3.operations.copy.chunks import ChunkCopies
@@ -266,14 +266,7 @@ class Copy:
             journal.begin(begin)
             return begin, {}, None
         abort_uploads(self._store, old.uploads)
-        present = present_chunks(self._store, source_id, manifest.backup_id)
-        known = {
-            number: chunk
-            for number, chunk in old.chunks.items()
-            if present.get(chunk.key) == (chunk.stored_size_bytes, chunk.etag)
-        }
-        whole = len(known) == len(old.chunks)
-        return old.begin, known, old.sealed if whole else None
+        return old.begin, *surviving(self._store, source_id, old)
 
     def _chunks(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import (
@@ -21,8 +20,8 @@ from btrfs_to_s3.format.records import (
     encode_hold_note,
 )
 from btrfs_to_s3.model.hold import HoldAction, HoldNote
-from btrfs_to_s3.model.objects import Create, Role
 from btrfs_to_s3.operations.repository.listing import find_backup, list_backups
+from btrfs_to_s3.operations.repository.metadata import create_metadata
 from btrfs_to_s3.plan.retention.holds import held, next_note_time
 
 if TYPE_CHECKING:
@@ -157,13 +156,8 @@ def _write(
         writer = services.access.host.writer
         data = encode_hold_note(HoldNote(source_id, backup_id, action, time, writer, reason))
         try:
-            services.access.store.put(
-                keys.note(source_id, backup_id, time, action),
-                data,
-                sha256=sha256(data).digest(),
-                role=Role.METADATA,
-                condition=Create.ONLY_NEW,
-            )
+            key = keys.note(source_id, backup_id, time, action)
+            create_metadata(services.access.store, key, data)
         except ConditionFailedError:
             continue
         return time

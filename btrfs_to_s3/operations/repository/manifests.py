@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import IntegrityError
-from btrfs_to_s3.stream.pump import OrderedPool, Pump
+from btrfs_to_s3.stream.pump import in_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,26 +32,7 @@ def read_manifests(
 
     Whatever makes the repository unusable is raised.
     """
-    if not entries:
-        return ReadManifests((), ())
-    pump = Pump(services.cancel)
-    pool: OrderedPool[HeadEntry, Manifest | IntegrityError] = OrderedPool(
-        pump,
-        "manifest",
-        min(workers, len(entries)),
-        partial(_read, services, source_id),
-        2 * workers,
-    )
-    read: list[Manifest | IntegrityError] = []
-
-    def ask() -> None:
-        for entry in entries:
-            pool.submit(entry)
-        pool.close()
-
-    pump.start("manifest-list", ask)
-    pump.start("manifest-take", lambda: read.extend(pool))
-    pump.run()
+    read = in_parallel(entries, partial(_read, services, source_id), workers, services.cancel)
     return ReadManifests(
         tuple(each for each in read if not isinstance(each, IntegrityError)),
         tuple(each for each in read if isinstance(each, IntegrityError)),

@@ -1,16 +1,29 @@
-"""Reading metadata, which must be readable at once: that it was archived is explained."""
+"""Metadata: created once, readable at once; that it was archived is explained."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import NotReadableYetError
+from btrfs_to_s3.model.objects import Create, Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from btrfs_to_s3.ports import ObjectStore
+
+
+def create_metadata(store: ObjectStore, key: str, data: bytes) -> None:
+    """Write a small metadata object; ``ConditionFailedError`` when another one holds the key."""
+    store.put(
+        key,
+        data,
+        sha256=sha256(data).digest(),
+        role=Role.METADATA,
+        condition=Create.ONLY_NEW,
+    )
 
 
 def read_metadata(store: ObjectStore, key: str, *, limit_bytes: int) -> tuple[bytes, str]:

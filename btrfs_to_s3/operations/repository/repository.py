@@ -35,7 +35,7 @@ from btrfs_to_s3.model.backup import Repository
 from btrfs_to_s3.model.objects import Create, Replace, Role
 from btrfs_to_s3.operations.repository.head_cache import HeadCache
 from btrfs_to_s3.operations.repository.intact import read_intact
-from btrfs_to_s3.operations.repository.metadata import read_metadata
+from btrfs_to_s3.operations.repository.metadata import create_metadata, read_metadata
 from btrfs_to_s3.plan.rebuild import rebuild_head
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class RepositoryAccess:
         if data is None:
             fresh = encode_repository(Repository(secrets.token_hex(16), self.clock(), PROGRAM))
             try:
-                self._put_new(keys.REPOSITORY, fresh)
+                create_metadata(self.store, keys.REPOSITORY, fresh)
             except ConditionFailedError:
                 self._reporter.note("another host created the repository at the same moment")
             data = self.open()
@@ -213,7 +213,7 @@ class RepositoryAccess:
 
     def create_source(self, record: SourceRecord) -> None:
         """Write a new source's record."""
-        self._put_new(keys.source(record.source_id), encode_source(record))
+        create_metadata(self.store, keys.source(record.source_id), encode_source(record))
 
     def commit(
         self,
@@ -316,15 +316,6 @@ class RepositoryAccess:
         return data
 
     # Inside
-
-    def _put_new(self, key: str, data: bytes) -> None:
-        self.store.put(
-            key,
-            data,
-            sha256=sha256(data).digest(),
-            role=Role.METADATA,
-            condition=Create.ONLY_NEW,
-        )
 
     def _load(self, source_id: SourceId, without: BackupId | None = None) -> _LoadedHead:
         key = keys.head(source_id)

@@ -183,12 +183,12 @@ def billed_bytes_of(stored: Stored) -> int:
     return max(stored.size_bytes, stored.object_count * minimum)
 
 
-def common_tiers(*sets: Stored) -> tuple[Tier, ...]:
+def common_tiers(classes: Iterable[StorageClass]) -> tuple[Tier, ...]:
     """The tiers in which all of the archived ones can be thawed, fastest first.
 
     All of them where nothing is archived.
     """
-    archived = [each for each in map(_class_of, sets) if each.archived]
+    archived = [each for each in classes if each.archived]
     return tuple(tier for tier in Tier if all(tier in each.thaw for each in archived))
 
 
@@ -235,7 +235,12 @@ def early_deletion(
         return EarlyDeletion()
     billed_bytes = billed_bytes_of(stored) + stored.object_count * known.own_overhead_bytes
     month = _gb(billed_bytes) * found.of(stored.class_name).storage_gb_month
-    return EarlyDeletion(charge=month * _days(left) / DAYS_OF_MONTH, unpriced=found.unpriced)
+    return EarlyDeletion(charge=month * days_of(left) / DAYS_OF_MONTH, unpriced=found.unpriced)
+
+
+def days_of(span: timedelta) -> Decimal:
+    """A length of time in days, exact to a microsecond."""
+    return Decimal(span // timedelta(microseconds=1)) / (86_400 * 1_000_000)
 
 
 def put_requests(stored: Stored, part_size_bytes: int) -> PutRequests:
@@ -329,7 +334,3 @@ def _class_of(stored: Stored) -> StorageClass:
 
 def _gb(size_bytes: int) -> Decimal:
     return Decimal(size_bytes) / GB_BYTES
-
-
-def _days(span: timedelta) -> Decimal:
-    return Decimal(span // timedelta(microseconds=1)) / (86_400 * 1_000_000)

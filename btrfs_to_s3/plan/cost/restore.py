@@ -21,11 +21,15 @@ _DAY: Final = timedelta(days=1)
 _AT_ONCE: Final = ThawTime(timedelta(0), timedelta(0))
 
 
+ASSUMED_BYTES_PER_S: Final = 12_500_000
+"""What a download is taken to reach where nothing was measured and nothing limits it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """How a download is made: bytes a second, in ranges of ``part_size_bytes``."""
 
-    bytes_per_s: int = 12_500_000
+    bytes_per_s: int = ASSUMED_BYTES_PER_S
     part_size_bytes: int = 16 * 1024**2
 
     @classmethod
@@ -86,9 +90,10 @@ def estimates_of(
     prices: PriceList, sets: Sequence[Stored], line: Line
 ) -> tuple[RestoreEstimate, ...]:
     """``restore_estimates`` of sets of objects."""
-    if not any(storage_class(each.class_name).archived for each in sets):
+    classes = [storage_class(each.class_name) for each in sets]
+    if not any(each.archived for each in classes):
         return (_estimate(prices, sets, line, None),)
-    return tuple(_estimate(prices, sets, line, tier) for tier in common_tiers(*sets))
+    return tuple(_estimate(prices, sets, line, tier) for tier in common_tiers(classes))
 
 
 def cheapest(estimates: Sequence[RestoreEstimate]) -> RestoreEstimate:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from btrfs_to_s3.errors import UsageError
 from btrfs_to_s3.model.storage_class import ThawTime, Tier, storage_class
-from btrfs_to_s3.plan.cost.cost import ReadCost, Reading, Stored, read_cost
-from btrfs_to_s3.plan.cost.restore import Line
+from btrfs_to_s3.plan.cost.cost import ReadCost, Reading, Stored, common_tiers, read_cost
+from btrfs_to_s3.plan.cost.restore import ASSUMED_BYTES_PER_S
 from btrfs_to_s3.plan.restore.thaw_state import ThawState
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def download_rate(measured_bytes_per_s: float | None, limit_bytes_per_s: int | N
     if measured_bytes_per_s is not None and measured_bytes_per_s > 0:
         rate = Rate(measured_bytes_per_s, "measured by the last restore")
     else:
-        rate = Rate(Line().bytes_per_s, "assumed: no restore was measured here yet")
+        rate = Rate(ASSUMED_BYTES_PER_S, "assumed: no restore was measured here yet")
     if limit_bytes_per_s is not None and limit_bytes_per_s < rate.bytes_per_s:
         return Rate(limit_bytes_per_s, "bandwidth_limit")
     return rate
@@ -160,7 +160,7 @@ def plan_thaw(
     """Plan the thaw; ``UsageError`` when a class of the chain lacks the tier."""
     archived = {group.thawed_as.name: group.thawed_as for group in _groups(links) if _is(group)}
     require_tier(terms.tier, archived.values())
-    common = [tier for tier in Tier if all(tier in each.thaw for each in archived.values())]
+    common = common_tiers(archived.values())
     plans = {tier: _tier_plan(links, terms, tier) for tier in {*common, terms.tier}}
     chosen = plans[terms.tier]
     frozen = any(group.state is ThawState.FROZEN for group in _groups(links))

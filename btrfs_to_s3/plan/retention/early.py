@@ -17,22 +17,25 @@ archive class bills at STANDARD's price for each object: far below what a restor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.plan.cost.cost import StorageCost, early_deletion, minimum_until, storage_cost
+from btrfs_to_s3.plan.cost.cost import (
+    StorageCost,
+    days_of,
+    early_deletion,
+    minimum_until,
+    storage_cost,
+)
 from btrfs_to_s3.plan.cost.restore import stored_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+    from decimal import Decimal
 
     from btrfs_to_s3.model.backup import HeadEntry
     from btrfs_to_s3.model.identity import BackupId
     from btrfs_to_s3.model.prices import PriceList
-
-_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,7 @@ def _judge(entry: HeadEntry, storage: StorageCost, minimum: Minimum, now: dateti
     """``storage`` is of the ancestors that could go without a charge if this one went."""
     until = _until(entry)
     charge = early_deletion(minimum.prices, stored_of(entry), entry.finished, now)
-    days = Decimal((until - now) // timedelta(microseconds=1)) / (_DAY // timedelta(microseconds=1))
-    extra = storage.a_day * days
+    extra = storage.a_day * days_of(until - now)
     unpriced = charge.unpriced | storage.unpriced
     keep = charge.total + extra
     leave = not minimum.pay and (bool(unpriced) or keep <= charge.total)

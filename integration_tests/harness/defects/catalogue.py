@@ -173,7 +173,7 @@ DEFECTS: Final = (
         "what an interrupted backup stored is sent again",
         (
             Edit(
-                "operations/backup/backup.py",
+                "operations/backup/leftovers.py",
                 "if present.get(chunk.key) == (chunk.stored_size_bytes, chunk.etag)",
                 "if present is None",
             ),

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from integration_tests.harness.machine.loopback import LoopbackBtrfs
 from integration_tests.harness.machine.state import StateFile
+from integration_tests.harness.services.paths import run_directory
 from integration_tests.harness.trees.seed import SeedSpec, seed_tree
 
 if TYPE_CHECKING:
@@ -81,3 +85,13 @@ def replicate() -> Callable[..., None]:
         assert send.returncode == 0
 
     return pipe
+
+
+@pytest.fixture
+def soak_config(tmp_path: Path) -> Iterator[Path]:
+    """A configuration whose run directory belongs to this test."""
+    name = f"soak-test-{os.getpid()}-{time.monotonic_ns()}"
+    config = tmp_path / "config.toml"
+    config.write_text(f'name = "{name}"\n')
+    yield config
+    shutil.rmtree(run_directory() / name, ignore_errors=True)

@@ -1,25 +1,18 @@
-"""The analysis of a soak can fail for each of its reasons; a real soak passes and cleans up."""
+"""The analysis of a soak can fail for each of its reasons."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import time
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from integration_tests.harness.machine import devices
-from integration_tests.harness.machine.state import STATE_VARIABLE, Kind, StateFile
-from integration_tests.harness.services.paths import INTEGRATION_TESTS, run_directory
+from integration_tests.harness.services.paths import INTEGRATION_TESTS
 from integration_tests.harness.soak.activities import Load
 from integration_tests.harness.soak.analysis import (
     BOUNDS,
@@ -35,7 +28,6 @@ from integration_tests.harness.soak.events import (
     EVENTS_FILE,
     Event,
     EventKind,
-    read_events,
     write_lines,
 )
 from integration_tests.harness.soak.judgement import Fault, FaultHistory, Victim, explanation
@@ -45,7 +37,8 @@ from integration_tests.harness.soak.traffic import Traffic
 from integration_tests.harness.soak.world import LiveBackup, chain_length
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
 SCRIPTS = INTEGRATION_TESTS / "scripts"
 MIB = 1024**2
@@ -247,11 +240,11 @@ def test_the_page_asks_nobody_for_anything(tmp_path: Path) -> None:
     ("change", "status"), [(None, 0), (event("prune", 9, exit_code=1, expected=False), 1)]
 )
 def test_analyze_run_ends_as_its_verdict(
-    tmp_path: Path, own_config: Path, change: Event | None, status: int
+    tmp_path: Path, soak_config: Path, change: Event | None, status: int
 ) -> None:
     plant(tmp_path, analysis(None, *([change] if change else [])))
 
-    ended = run_script("analyze_run.py", str(tmp_path), "--config", str(own_config))
+    ended = run_script("analyze_run.py", str(tmp_path), "--config", str(soak_config))
 
     assert ended.returncode == status, ended.stdout + ended.stderr
     verdict = "PASS" if status == 0 else "FAIL"
@@ -259,8 +252,8 @@ def test_analyze_run_ends_as_its_verdict(
     assert f"Soak: {verdict}" in (tmp_path / PAGE_FILE).read_text()
 
 
-def test_analyze_run_fails_where_no_soak_was(tmp_path: Path, own_config: Path) -> None:
-    ended = run_script("analyze_run.py", str(tmp_path), "--config", str(own_config))
+def test_analyze_run_fails_where_no_soak_was(tmp_path: Path, soak_config: Path) -> None:
+    ended = run_script("analyze_run.py", str(tmp_path), "--config", str(soak_config))
 
     assert ended.returncode == 1
     assert "no readable records" in ended.stdout
@@ -373,126 +366,3 @@ def run_script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=120,
     )
-
-
-@pytest.fixture
-def own_config(tmp_path: Path) -> Iterator[Path]:
-    """A configuration whose run directory belongs to this test."""
-    name = f"soak-test-{os.getpid()}-{time.monotonic_ns()}"
-    config = tmp_path / "config.toml"
-    config.write_text(f'name = "{name}"\n')
-    yield config
-    shutil.rmtree(run_directory() / name, ignore_errors=True)
-
-
-@dataclass
-class Soaking:
-    """A soak under way, and everything it was ever seen to make."""
-
-    process: subprocess.Popen[bytes]
-    state: Path
-    run_dir: Path
-    said: Path
-    images: set[Path] = field(default_factory=set)
-
-    @property
-    def directory(self) -> Path:
-        """Where its records lie."""
-        [found] = (self.run_dir / "logs").iterdir()
-        return found
-
-    def wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
-        """Look at it until something is true."""
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < deadline, self.output()
-            made = StateFile(self.state).resources()
-            self.images |= {Path(each.name) for each in made if each.kind is Kind.LOOP}
-            time.sleep(0.2)
-
-    def output(self) -> str:
-        """What it said so far."""
-        return self.said.read_text()
-
-    def events(self) -> list[Event]:
-        """What it noted so far."""
-        found = list((self.run_dir / "logs").glob(f"*/{EVENTS_FILE}"))
-        return read_events(found[0]) if found else []
-
-    def left(self) -> list[str]:
-        """What it did not clean up."""
-        mark = f"{STATE_VARIABLE}={self.state}".encode()
-        found = [str(each) for each in StateFile(self.state).resources()]
-        found += [str(image) for image in self.images if image.parent.exists()]
-        found += [str(loop) for image in self.images for loop in devices.loops_backed_by(image)]
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark in (process / "environ").read_bytes().split(b"\0"):
-                    found.append((process / "cmdline").read_text())
-            except OSError:
-                continue
-        return found
-
-
-@pytest.fixture
-def start_soak(
-    tmp_path: Path,
-    own_config: Path,
-    privileged: None,  # noqa: ARG001 - order only
-) -> Iterator[Callable[..., Soaking]]:
-    """Return a function that starts run_soak.py; it is ended after the test whatever happens."""
-    started: list[Soaking] = []
-
-    def start(*arguments: str) -> Soaking:
-        state, said = tmp_path / "state.json", tmp_path / "said.txt"
-        with said.open("w") as file:
-            process = subprocess.Popen(
-                [sys.executable, SCRIPTS / "run_soak.py", "--config", own_config, *arguments],
-                env={**os.environ, STATE_VARIABLE: str(state)},
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            )
-        name = own_config.read_text().split('"')[1]
-        started.append(Soaking(process, state, run_directory() / name, said))
-        return started[-1]
-
-    yield start
-    for soaking in started:
-        soaking.process.kill()
-        soaking.process.wait()
-        StateFile(soaking.state).sweep()
-
-
-@pytest.mark.btrfs
-def test_a_short_soak_passes_and_leaves_nothing(start_soak: Callable[..., Soaking]) -> None:
-    soaking = start_soak("--duration", "20s", "--load", "burst", "--seed", "5")
-
-    soaking.wait_until(lambda: soaking.process.poll() is not None, 120)
-
-    said = soaking.output()
-    assert soaking.process.returncode == 0, said
-    assert soaking.left() == []
-    assert len(soaking.images) == 2
-    assert "verdict: PASS" in (soaking.directory / REPORT_FILE).read_text()
-    assert (soaking.directory / PAGE_FILE).read_text().count("<svg") >= 7
-
-
-@pytest.mark.btrfs
-def test_ctrl_c_ends_a_soak_with_a_report_and_leaves_nothing(
-    start_soak: Callable[..., Soaking],
-) -> None:
-    soaking = start_soak("--duration", "10m", "--seed", "6")
-    soaking.wait_until(lambda: any(each.name == "backup" for each in soaking.events()), 60)
-
-    soaking.process.send_signal(signal.SIGINT)
-    soaking.wait_until(lambda: soaking.process.poll() is not None, 60)
-
-    said = soaking.output()
-    text = (soaking.directory / REPORT_FILE).read_text()
-    assert soaking.left() == []
-    assert soaking.events()[-1].message == "interrupted", said
-    assert [each for each in soaking.events() if not each.expected] == []
-    assert "interrupted" in text
-    # Too early for everything to have happened: such a run must not pass.
-    assert "FAIL  everything happened" in text
-    assert soaking.process.returncode == 1, said
