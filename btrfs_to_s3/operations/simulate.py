@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import UsageError
-from btrfs_to_s3.operations.status import configured_as
+from btrfs_to_s3.operations.repository.known_sources import configured_as
 from btrfs_to_s3.plan.cost.rates import Measured, Rates, measure
 
 if TYPE_CHECKING:

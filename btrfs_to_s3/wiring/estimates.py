@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.plan.backup.compaction import Economy
+from btrfs_to_s3.plan.backup.economy import Economy
 from btrfs_to_s3.plan.cost.of_plan import Form
 from btrfs_to_s3.plan.cost.restore import Line
 

@@ -20,11 +20,10 @@ from btrfs_to_s3.config.sources import select_by_repository
 from btrfs_to_s3.errors import BtrfsToS3Error, UsageError
 from btrfs_to_s3.host.resources import peak_memory_bytes
 from btrfs_to_s3.model.identity import SourceId
-from btrfs_to_s3.operations.backup.run import BackupOptions, plan_sources, run_sources
+from btrfs_to_s3.operations.backup.run import BackupOptions, plan_sources, remember_run, run_sources
 from btrfs_to_s3.operations.backup.run_many import Destination, run_many
 from btrfs_to_s3.operations.repository.listing import Listing, read_heads
 from btrfs_to_s3.operations.repository.prepare import prepare_to_look, prepare_to_write
-from btrfs_to_s3.operations.status import remember_run
 from btrfs_to_s3.wiring.jobs import source_job
 
 if TYPE_CHECKING:

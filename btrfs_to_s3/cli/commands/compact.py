@@ -17,10 +17,9 @@ from btrfs_to_s3.cli.rendering import documents, text
 from btrfs_to_s3.config.settings import KEEP, KEEP_LOCAL, PRICES
 from btrfs_to_s3.config.sources import select_sources
 from btrfs_to_s3.operations.backup.compact import decide
-from btrfs_to_s3.operations.backup.run import BackupOptions, run_sources
+from btrfs_to_s3.operations.backup.run import BackupOptions, remember_run, run_sources
 from btrfs_to_s3.operations.repository.listing import read_heads
 from btrfs_to_s3.operations.repository.prepare import prepare_to_read, prepare_to_write
-from btrfs_to_s3.operations.status import remember_run
 from btrfs_to_s3.wiring.estimates import economy_of
 from btrfs_to_s3.wiring.jobs import source_job
 

@@ -17,9 +17,9 @@ from btrfs_to_s3.config.settings import KEEP, ORPHAN_AGE, PRICES
 from btrfs_to_s3.errors import BtrfsToS3Error, SourceError
 from btrfs_to_s3.operations.prune import prune as operation
 from btrfs_to_s3.operations.prune.local import needed_parents
+from btrfs_to_s3.operations.repository.known_sources import configured_as
 from btrfs_to_s3.operations.repository.listing import find_source, read_heads
 from btrfs_to_s3.operations.repository.prepare import prepare_to_read, prepare_to_write
-from btrfs_to_s3.operations.status import configured_as
 from btrfs_to_s3.plan.retention.early import Minimum
 
 if TYPE_CHECKING:

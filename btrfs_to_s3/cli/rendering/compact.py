@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli.rendering import documents, human, money
 from btrfs_to_s3.cli.rendering.text import facts, line, table
-from btrfs_to_s3.plan.backup.compaction import HORIZON, RESTORES_A_YEAR
+from btrfs_to_s3.plan.backup.economy import HORIZON, RESTORES_A_YEAR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import SourceError
-from btrfs_to_s3.operations.status import configured_as
+from btrfs_to_s3.operations.repository.known_sources import configured_as
 from btrfs_to_s3.plan.backup.compaction import decide_compaction
 
 if TYPE_CHECKING:
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.identity import SourceId
     from btrfs_to_s3.operations.backup.run import SourceJob
     from btrfs_to_s3.operations.repository.listing import Listing
-    from btrfs_to_s3.plan.backup.compaction import Compaction, Economy
+    from btrfs_to_s3.plan.backup.compaction import Compaction
+    from btrfs_to_s3.plan.backup.economy import Economy
 
 
 @dataclass(frozen=True, slots=True)

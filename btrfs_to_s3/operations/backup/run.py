@@ -15,6 +15,7 @@ from btrfs_to_s3.operations.backup.leftovers import give_up_upload
 from btrfs_to_s3.operations.backup.observe import SourceWishes, observe, open_upload_journal
 from btrfs_to_s3.operations.prune.elsewhere import is_known, needed_elsewhere
 from btrfs_to_s3.operations.prune.local import LocalWishes, prune_local
+from btrfs_to_s3.operations.repository.known_sources import remember_source
 from btrfs_to_s3.plan.backup.backup import Decision, plan_anew, plan_backup
 from btrfs_to_s3.plan.backup.facts import BackupWishes
 from btrfs_to_s3.plan.backup.growth import widest
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.operations.repository.listing import Listing
     from btrfs_to_s3.operations.services import Services
     from btrfs_to_s3.plan.backup.backup import BackupPlan
-    from btrfs_to_s3.plan.backup.compaction import Economy
+    from btrfs_to_s3.plan.backup.economy import Economy
     from btrfs_to_s3.ports import LocalState, Volume
 
 _log = logging.getLogger(__name__)
@@ -327,3 +328,10 @@ def _are_known(job: SourceJob, others: Mapping[str, LocalState]) -> bool:
             "not known here before a backup to it succeeded"
         )
     return not unknown
+
+
+def remember_run(services: Services, outcomes: Sequence[SourceOutcome]) -> None:
+    """Keep what a run found in order."""
+    for outcome in outcomes:
+        if outcome.error is None and outcome.source_id is not None:
+            remember_source(services, outcome.label, outcome.source_id)

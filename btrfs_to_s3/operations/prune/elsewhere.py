@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from btrfs_to_s3.operations.backup.observe import UPLOADS
 from btrfs_to_s3.operations.backup.upload_journal import UploadJournal
 from btrfs_to_s3.operations.repository.head_cache import remembered_heads
-from btrfs_to_s3.operations.status import remembered_as
+from btrfs_to_s3.operations.repository.known_sources import remembered_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable

@@ -27,34 +27,16 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from btrfs_to_s3.model.backup import Head
-    from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy
-    from btrfs_to_s3.model.prices import PriceList
+    from btrfs_to_s3.model.policy import ChainPolicy
+    from btrfs_to_s3.plan.backup.economy import Economy
     from btrfs_to_s3.plan.cost.cost import Stored
-    from btrfs_to_s3.plan.cost.of_plan import Form
-    from btrfs_to_s3.plan.cost.restore import Line
 
-HORIZON: Final = timedelta(days=365)
-"""How far ahead the two courses are reckoned."""
-RESTORES_A_YEAR: Final = 1
-"""How many complete restores of the newest backup are expected."""
 _DAY: Final = timedelta(days=1)
 _YEAR: Final = timedelta(days=365)
 _PRUNED_EVERY_DAYS: Final = 7
 """Often enough for a year's storage, and a tenth of the time that daily prunes would take."""
 _TICK: Final = timedelta(microseconds=1)
 _CENT: Final = Decimal("0.01")
-
-
-@dataclass(frozen=True, slots=True)
-class Economy:
-    """What a decision is made with; ``restores_a_year`` are of the newest backup, complete."""
-
-    prices: PriceList
-    keep: KeepPolicy
-    form: Form
-    line: Line
-    horizon: timedelta = HORIZON
-    restores_a_year: int = RESTORES_A_YEAR
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.backup import Head
     from btrfs_to_s3.model.identity import BackupId, Kind, SourceId
     from btrfs_to_s3.model.subvolume import Subvolume
-    from btrfs_to_s3.plan.backup.compaction import Economy
+    from btrfs_to_s3.plan.backup.economy import Economy
     from btrfs_to_s3.plan.backup.parents import ReceivedRecords
 
 JOURNAL_MAX_IDLE: Final = timedelta(days=6)
