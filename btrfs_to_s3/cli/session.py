@@ -128,6 +128,20 @@ class Session:
             self.messages.warn(warning)
         return config
 
+    def one_config(self) -> Config:
+        """The configuration of the repository that a command works on which works on one only.
+
+        Where the file names several and none was chosen, it is told which one that is.
+        """
+        config = self.config()
+        others = [each.name for each in config.repositories if each.name != config.name]
+        if others and not config.chosen and config.repository is not None:
+            self.messages.note(
+                f"this is the repository {config.name} ({config.repository}); "
+                f"{REPOSITORY.option} {'|'.join(others)} chooses another"
+            )
+        return config
+
     def config_of(self, repository: str) -> Config:
         """The configuration of another repository, by its name or URL.
 

@@ -87,7 +87,7 @@ def thaw(
     """
     source, wanted = _sorted_out(source, verb)
     by_job = batch_wishes(wishes, requesting=wanted is Verb.REQUEST)
-    config = session.config()
+    config = session.one_config()
     asking = wanted is Verb.REQUEST
     with session.application(config) as app:
         job = thaw_job(app, wishes)

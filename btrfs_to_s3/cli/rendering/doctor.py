@@ -11,6 +11,8 @@ from btrfs_to_s3.cli.rendering.text import line
 from btrfs_to_s3.model.check import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from rich.console import RenderableType
 
     from btrfs_to_s3.cli.commands.doctor import Findings
@@ -31,10 +33,14 @@ def document(findings: Findings) -> Document:
     }
 
 
-def text(findings: Findings) -> list[RenderableType]:
-    """A line for each check, its remedy below it; then the lifecycle rules, if any are new."""
+def text(findings: Findings, told: Collection[Check] = ()) -> list[RenderableType]:
+    """A line for each check, its remedy below it; then the lifecycle rules, if any are new.
+
+    What was ``told`` for another repository is not told again.
+    """
     parts: list[RenderableType] = []
-    for check in findings.checks:
+    checks = [check for check in findings.checks if check not in told]
+    for check in checks:
         subject = "" if check.subject is None else f"{check.subject}: "
         shown = f"{check.verdict.value:<4}  {subject}{check.name}: {check.text}"
         parts.append(line(shown, _STYLES[check.verdict] if check.verdict != Verdict.PASS else ""))
@@ -42,7 +48,7 @@ def text(findings: Findings) -> list[RenderableType]:
             parts.append(line(f"{_INDENT}remedy: {check.remedy}"))
     parts += _proposed(findings)
     counts = dict.fromkeys(Verdict, 0)
-    for check in findings.checks:
+    for check in checks:
         counts[check.verdict] += 1
     failed, warned = counts[Verdict.FAIL], human.count(counts[Verdict.WARN], "warning")
     parts.append(line(f"{counts[Verdict.PASS]} passed, {warned}, {failed} failed", "bold"))
