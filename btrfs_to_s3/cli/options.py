@@ -202,6 +202,8 @@ def takes(*settings: s.Setting[Any]) -> Callable[[F], F]:
 
 
 def _metavar(setting: s.Setting[Any]) -> str:
+    if setting is s.REPOSITORY:
+        return "NAME|URL"
     if isinstance(setting.type, Choice):
         return f"[{'|'.join(choice.value for choice in setting.type.choices)}]"
     return str(setting.type.metavar)

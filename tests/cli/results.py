@@ -441,6 +441,7 @@ def doctor() -> Rendering:
         *judge(rules),
     ]
     found = Findings(checks, ServiceReport(proposal=propose(rules)), URL, "bucket")
+    found.connection["endpoint-url"] = "https://s3.example.org"
     failure = failure_of(checks)
     document = documents.with_failure(doctor_rendering.document(found), failure)
     return document, doctor_rendering.text(found)

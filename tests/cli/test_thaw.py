@@ -115,8 +115,11 @@ def test_a_restore_that_waits_needs_no_request_before(
     assert ran.code == 0, ran.err
     assert ran.document["requests"]["thaw"] > 0
     # What is there already need not be thawed.
-    planned = archived.run("--json", "thaw", data.name, "plan", "--target", target).document
-    assert planned["object_count"] == 0
+    plan = ("thaw", data.name, "plan", "--target", target)
+    assert archived.run("--json", *plan).document["object_count"] == 0
+    told = archived.run(*plan).out
+    assert "nothing: all of it is on the target's filesystem already" in told
+    assert "TIER" not in told
 
 
 def test_a_restore_keeps_to_its_budget_before_anything_is_asked_for(

@@ -47,12 +47,16 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Findings:
-    """Every line, in the order in which they are shown, and where the repository is."""
+    """Every line, in the order in which they are shown, and where the repository is.
+
+    ``connection`` are the options by which Amazon's own program finds the same service.
+    """
 
     checks: list[Check] = field(default_factory=list)
     service: ServiceReport = field(default_factory=ServiceReport)
     repository: str | None = None
     bucket: str | None = None
+    connection: dict[str, str] = field(default_factory=dict)
 
 
 @click.command(cls=Command)
@@ -198,6 +202,8 @@ def _service(session: Session, config: Config, findings: Findings, *, apply: boo
     try:
         url = config.required_repository()
         findings.repository, findings.bucket = str(url), url.bucket
+        ways = {"endpoint-url": config.endpoint_url, "profile": config.profile}
+        findings.connection = {name: value for name, value in ways.items() if value is not None}
         with session.application(config, looking=not apply) as app:
             return examine_service(
                 app.services(), app.store.bucket(), url.prefix, config.orphan_age, apply=apply

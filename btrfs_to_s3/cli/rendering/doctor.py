@@ -65,7 +65,7 @@ def _proposed(findings: Findings) -> list[RenderableType]:
     return [
         line(f"proposed lifecycle rules, beside those that are there: {names}", "bold"),
         line("set by: btrfs-to-s3 doctor --apply, or by:"),
-        f"{_command(bucket, proposal)} {shlex.quote(_configuration(proposal))}",
+        f"{_command(findings, bucket, proposal)} {shlex.quote(_configuration(proposal))}",
     ]
 
 
@@ -78,13 +78,15 @@ def _lifecycle(findings: Findings) -> Document | None:
         "changed_rules": list(proposal.changed),
         "configuration": {"Rules": list(proposal.lifecycle.rules)},
         "transition_minimum": proposal.lifecycle.transition_minimum,
-        "command": f"{_command(bucket, proposal)} file://CONFIGURATION",
+        "command": f"{_command(findings, bucket, proposal)} file://CONFIGURATION",
     }
 
 
-def _command(bucket: str, proposal: Proposal) -> str:
+def _command(findings: Findings, bucket: str, proposal: Proposal) -> str:
     """The command without the configuration itself, which follows it."""
     words = ["aws", "s3api", "put-bucket-lifecycle-configuration", "--bucket", bucket]
+    for option, value in findings.connection.items():
+        words += [f"--{option}", value]
     if proposal.lifecycle.transition_minimum is not None:
         minimum = proposal.lifecycle.transition_minimum
         words += ["--transition-default-minimum-object-size", minimum]

@@ -76,7 +76,8 @@ class Copy:
         """What would be copied; ``exists`` says that there is a repository. Writes nothing."""
         if exists and self._target.access.repository_id == self._origin.access.repository_id:
             raise UsageError(
-                "both names lead to one repository", hint="--to names the one to copy to"
+                "the repository to copy to is the one to copy from",
+                hint="--to names the one to copy to, --repository the one to copy from",
             )
         listing = read_heads(self._target) if exists else None
         for each in () if listing is None else listing.unreadable:
@@ -94,7 +95,7 @@ class Copy:
                 archived += listed.storage_class in ARCHIVE_CLASSES and not thawed
         if archived:
             raise NotReadableYetError(
-                f"{archived} of the chunks to copy lie in an archive storage class and are not "
+                f"{archived} of the chunks to copy cannot be read: they are archived and not "
                 "thawed",
                 hint="request a thaw first: btrfs-to-s3 thaw "
                 f"{source_id}@{self._entry.backup_id} request",
