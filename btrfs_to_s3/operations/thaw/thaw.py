@@ -190,7 +190,7 @@ class Thaw:
         """Why nothing can be restored now, until when that will be so, and both remedies."""
         frozen, thawing = plan.count(ThawState.FROZEN), plan.count(ThawState.THAWING)
         parts = [f"{frozen} must be thawed first"] if frozen else []
-        parts += [f"{thawing} are being thawed"] if thawing else []
+        parts += [f"{thawing} {'is' if thawing == 1 else 'are'} being thawed"] if thawing else []
         message = f"of {plan.object_count} objects of {self._address}, {' and '.join(parts)}"
         expected = None if plan.expected is None else encode_time(plan.expected)
         if expected is not None:
