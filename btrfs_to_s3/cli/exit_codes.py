@@ -52,7 +52,7 @@ class Failure:
     @classmethod
     def of_click(cls, error: click.ClickException) -> Failure:
         """A command line that click could not read."""
-        message = error.format_message().strip().removesuffix(".")
+        message = " ".join(error.format_message().split()).removesuffix(".")
         context = error.ctx if isinstance(error, click.UsageError) else None
         path = context.command_path if context else "btrfs-to-s3"
         message = message[:1].lower() + message[1:]

@@ -204,6 +204,8 @@ def takes(*settings: Setting[Any]) -> Callable[[F], F]:
 
 
 def _metavar(setting: Setting[Any]) -> str:
+    if setting is s.REPOSITORY:
+        return "NAME|URL"
     if isinstance(setting.type, Choice):
         return f"[{'|'.join(choice.value for choice in setting.type.choices)}]"
     return str(setting.type.metavar)

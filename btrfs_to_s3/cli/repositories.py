@@ -12,7 +12,7 @@ from btrfs_to_s3.cli.rendering.text import line
 from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from rich.console import RenderableType
 
@@ -26,11 +26,13 @@ def each(
     work: Callable[[Config], Result],
     *,
     anywhere: bool = False,
+    needed: Collection[str] = (),
 ) -> Result:
     """The work on one repository, or on several, of which none stops the others.
 
     Only a signal ends it early; a single repository's result and error are given as they are.
-    ``anywhere`` says that a source was named: a repository without it is left out, if one has it.
+    ``anywhere`` says that a source was named: a repository without it is left out, if one has it
+    and its name is not in ``needed``.
     """
     if len(places) == 1:
         return work(places[0])
@@ -46,9 +48,16 @@ def each(
             break
     not_attempted = [place.name for place in places[len(results) :]]
     if anywhere:
-        having = [pair for pair in results if not _is_usage(pair[1])]
+        having = [pair for pair in results if not _is_usage(pair[1]) or pair[0].name in needed]
         results = having or results[:1]
     return grouped(results, not_attempted)
+
+
+def storing(config: Config, label: str | None) -> frozenset[str]:
+    """The names of the repositories that the configuration file sends the source to."""
+    sources = [source for source in config.sources if source.label == label]
+    places = config.places()
+    return frozenset(place.name for place in places if any(map(place.stores, sources)))
 
 
 def _is_usage(result: Result) -> bool:

@@ -14,7 +14,7 @@ from btrfs_to_s3.cli.messages import Messages, Style, Verbosity
 from btrfs_to_s3.config.describe import as_toml
 from btrfs_to_s3.config.load import load
 from btrfs_to_s3.config.settings import CONNECTION, REPOSITORY
-from btrfs_to_s3.errors import InterruptedRunError, ReceiveError, SendError, UsageError
+from btrfs_to_s3.errors import ConfigError, InterruptedRunError, ReceiveError, SendError, UsageError
 from btrfs_to_s3.host.clock import utc_now
 
 if TYPE_CHECKING:
@@ -128,8 +128,22 @@ class Session:
             self.messages.warn(warning)
         return config
 
-    def config_of(self, repository: str) -> Config:
-        """The configuration of another repository, by its name or URL.
+    def one_config(self) -> Config:
+        """The configuration of the repository that a command works on which works on one only.
+
+        Where the file names several and none was chosen, it is told which one that is.
+        """
+        config = self.config()
+        others = [each.name for each in config.repositories if each.name != config.name]
+        if others and not config.chosen and config.repository is not None:
+            self.messages.note(
+                f"this is the repository {config.name} ({config.repository}); "
+                f"{REPOSITORY.option} {'|'.join(others)} chooses another"
+            )
+        return config
+
+    def config_of(self, repository: str, option: str) -> Config:
+        """The configuration of another repository, by its name or URL as ``option`` gives it.
 
         What leads to a repository on the command line leads to the first one, where the file
         names several.
@@ -137,11 +151,17 @@ class Session:
         named = self.config().repositories
         connection = {setting.parameter for setting in CONNECTION} if named else set()
         rest = {name: text for name, text in self.settings.items() if name not in connection}
-        return load(
-            self.options.config,
-            environ=self.environ,
-            command_line={**rest, REPOSITORY.parameter: repository},
-        )
+        try:
+            return load(
+                self.options.config,
+                environ=self.environ,
+                command_line={**rest, REPOSITORY.parameter: repository},
+            )
+        except ConfigError as error:
+            given, colon, what = error.message.partition(": ")
+            if given != REPOSITORY.option:
+                raise
+            raise ConfigError(f"{option}{colon}{what}", hint=error.hint) from error
 
     def application(self, config: Config, *, looking: bool = False, shares: int = 1) -> Application:
         """The repository and this machine; ``looking`` writes nothing on this machine either.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import simulation
@@ -20,13 +20,14 @@ from btrfs_to_s3.plan.cost.simulate import Scenario, simulate
 from btrfs_to_s3.wiring.estimates import form_of, line_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.config.effective import Config, SourceConfig
     from btrfs_to_s3.model.prices import PriceList
     from btrfs_to_s3.plan.cost.rates import Measured
 
+T = TypeVar("T")
 _DAY = timedelta(days=1)
 _LONGEST = timedelta(days=20 * 365)
 
@@ -51,7 +52,7 @@ class SimulationOptions:
                         f"{option} is for a simulation", hint="give --simulate with it, or leave it"
                     )
             return None
-        span = parse_duration(self.simulate)
+        span = _of_option("--simulate", self.simulate, parse_duration)
         if not _DAY <= span <= _LONGEST:
             raise UsageError(
                 f"--simulate {self.simulate}: found {span.days} days; allowed: 1 day to 20 years"
@@ -62,8 +63,8 @@ class SimulationOptions:
     def rates(self) -> GivenRates:
         """What is said of the sources."""
         return GivenRates(
-            None if self.full_size is None else parse_size(self.full_size),
-            None if self.daily_change is None else parse_size(self.daily_change),
+            _of_option("--full-size", self.full_size, parse_size),
+            _of_option("--daily-change", self.daily_change, parse_size),
             self.runs_per_day,
         )
 
@@ -71,6 +72,18 @@ class SimulationOptions:
     def need_no_repository(self) -> bool:
         """Whether the sizes are given, so that nothing is to be measured."""
         return self.full_size is not None and self.daily_change is not None
+
+
+@overload
+def _of_option(option: str, text: str, parse: Callable[[str], T]) -> T: ...
+@overload
+def _of_option(option: str, text: str | None, parse: Callable[[str], T]) -> T | None: ...
+def _of_option(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:
+    """The value of an option; an error names it."""
+    try:
+        return None if text is None else parse(text)
+    except UsageError as error:
+        raise UsageError(f"{option}: {error.message}", hint=error.hint) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,15 +85,11 @@ def is_name(text: str | None) -> bool:
 def unknown_name(name: str, known: Iterable[str], origin: str) -> ConfigError:
     """The error for a name that is no repository's."""
     names = tuple(known)
-    has = (
-        f"the configuration file names {', '.join(names)}"
-        if names
-        else ("the configuration file names no repository")
-    )
-    near = _near(name, names)
+    known_names = ", ".join(names) or "there is none"
     return ConfigError(
-        f'{origin}: found "{name}"; allowed: {s.REPOSITORY.type.allowed}, or a name: {has}',
-        hint=near or has,
+        f'{origin}: found "{name}"; allowed: {s.REPOSITORY.type.allowed}, or a name of the '
+        f"configuration file ({known_names})",
+        hint=_near(name, names) or "give the URL, or name it in [[repositories]]",
     )
 
 

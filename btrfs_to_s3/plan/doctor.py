@@ -273,7 +273,7 @@ def judge_capabilities(found: Capabilities | None) -> list[Check]:
     """What an earlier run saw the service do."""
     if found is None:
         why = "finding out needs a write to an existing repository"
-        remedy = "the first backup finds out, and so does doctor --apply"
+        remedy = "the next backup finds out, and so does doctor --apply"
         return [unknown(name, why, remedy) for name in ("conditional_writes", "checksums")]
     return [_conditions(found), _checksums(found)]
 

@@ -288,6 +288,8 @@ _CREDENTIALS: Final = (
     boto.TokenRetrievalError,
     boto.UnauthorizedSSOTokenError,
 )
+_CONNECTION: Final = re.compile(r"\b\w+\(host=[^()]*, port=\d+\): ")
+"""What urllib3 puts before a reason: the connection as a Python object."""
 _TRANSPORT: Final = (
     boto.HTTPClientError,
     boto.ConnectionError,
@@ -309,7 +311,7 @@ def _unwrapped(error: Exception) -> Exception:
 def _reason(error: Exception) -> str:
     """The innermost cause in one line."""
     inner = error.kwargs.get("error", error) if isinstance(error, boto.BotoCoreError) else error
-    return " ".join(str(inner).split()) or type(inner).__name__
+    return " ".join(_CONNECTION.sub("", str(inner)).split()) or type(inner).__name__
 
 
 def _region_in(message: str) -> str | None:

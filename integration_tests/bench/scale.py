@@ -30,7 +30,7 @@ _COMMANDS: Final = {
     "list": ["list"],
     "list --json": ["list", "--json"],
     "status": ["status"],
-    "plan": ["plan"],
+    "plan": ["-c", "config.toml", "plan"],
     "cost": ["cost"],
     "thaw plan of a chain of 30": ["thaw", "volume00@latest", "plan"],
 }
@@ -67,5 +67,5 @@ def measure(folder: Path, backups: int, runs: int) -> Report:
 def _programs(service: Service, state: Path, config: Path) -> Iterator[tuple[str, Program]]:
     environment = who.environment(service, _BUCKET, state)
     for name, arguments in _COMMANDS.items():
-        command = ["-c", str(config), *arguments]
+        command = [str(config) if each == config.name else each for each in arguments]
         yield name, Program(who.OURS, command, environment, "btrfs_to_s3")

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.cli.commands.doctor import Findings, failure_of
+from btrfs_to_s3.cli.commands.doctor import failure_of
 from btrfs_to_s3.cli.exit_codes import Failure, of_sources
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import copy as copy_rendering
@@ -17,6 +17,7 @@ from btrfs_to_s3.cli.rendering import plan_cost as plan_cost_rendering
 from btrfs_to_s3.cli.rendering import prune as prune_rendering
 from btrfs_to_s3.cli.rendering import thaw as thaw_rendering
 from btrfs_to_s3.cli.rendering import verify as verify_rendering
+from btrfs_to_s3.cli.rendering.doctor import Findings
 from btrfs_to_s3.cli.rendering.prune import Priced
 from btrfs_to_s3.cli.repositories import failed as failed_repository
 from btrfs_to_s3.cli.repositories import grouped
@@ -349,6 +350,7 @@ def doctor() -> Rendering:
         *judge(rules),
     ]
     found = Findings(checks, ServiceReport(proposal=propose(rules)), URL, "bucket")
+    found.connection["endpoint-url"] = "https://s3.example.org"
     failure = failure_of(checks)
     document = documents.with_failure(doctor_rendering.document(found), failure)
     return document, doctor_rendering.text(found)

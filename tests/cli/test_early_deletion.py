@@ -33,6 +33,11 @@ def test_what_is_billed_anyway_is_left_until_somebody_pays(program: Program, dat
     assert told.code == 0
     assert "DEEP_ARCHIVE bills it until" in told.out
     assert "with --pay-early-deletion" in told.out
+    (data / "note").write_text("third\n")
+    both = program.run("plan", data, "--keep", "last=1").out
+    assert "DEEP_ARCHIVE bills it until" in both
+    assert "what that costs" in both
+    assert both.count("prices  ") == 1
     planned = program.run("plan", data, "--keep", "last=1", "--json").document["prune"]
     assert planned["sources"][0]["backups"][0]["early_deletion"]["left"]
 

@@ -173,7 +173,7 @@ def test_a_service_that_does_not_answer_is_told_before_it_is_waited_for(program:
     assert ran.code == 4
     told = [line for line in ran.lines if line.startswith("warning: ")]
     assert len(told) == 1
-    assert "no connection to http://127.0.0.1:9" in told[0]
+    assert "no connection to http://127.0.0.1:9: Failed to establish" in told[0]
     assert told[0].endswith("waiting up to 1 s for the service")
 
 

@@ -33,13 +33,24 @@ def test_given_sizes_need_no_repository(alone: Program) -> None:
     assert "chain (now)" in text.out
 
 
+def test_given_sizes_need_no_source_either(alone: Program) -> None:
+    ran = alone.run("plan", "--simulate", "90d", *SIZES, "--storage-class", "DEEP_ARCHIVE")
+    assert ran.code == 0, ran.err
+    assert "source in DEEP_ARCHIVE after 90 d 0 h: 100.0 GiB" in ran.out
+    assert "in a class with a minimum duration once a week" in ran.out
+    assert "(assumed: no bandwidth_limit is set)" in ran.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (("--simulate", "1h", *SIZES), "allowed: 1 day to 20 years"),
         (("--simulate", "30y", *SIZES), "allowed: 1 day to 20 years"),
-        (("--simulate", "soon", *SIZES), "'soon' is not"),
-        (("--simulate", "2y", "--full-size", "much", "--daily-change", "1"), "'much' is not"),
+        (("--simulate", "soon", *SIZES), "--simulate: 'soon' is not"),
+        (
+            ("--simulate", "2y", "--full-size", "much", "--daily-change", "1"),
+            "--full-size: 'much' is not",
+        ),
         (("--full-size", "1GiB"), "--full-size is for a simulation"),
         (("--daily-change", "1GiB"), "--daily-change is for a simulation"),
         (("--runs-per-day", "2"), "--runs-per-day is for a simulation"),

@@ -9,6 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from integration_tests.harness.services.moto import Moto
     from tests.cli.program import Program
 
 pytestmark = pytest.mark.btrfs
@@ -115,8 +116,11 @@ def test_a_restore_that_waits_needs_no_request_before(
     assert ran.code == 0, ran.err
     assert ran.document["requests"]["thaw"] > 0
     # What is there already need not be thawed.
-    planned = archived.run("--json", "thaw", data.name, "plan", "--target", target).document
-    assert planned["object_count"] == 0
+    plan = ("thaw", data.name, "plan", "--target", target)
+    assert archived.run("--json", *plan).document["object_count"] == 0
+    told = archived.run(*plan).out
+    assert "nothing: all of it is on the target's filesystem already" in told
+    assert "TIER" not in told
 
 
 def test_a_restore_keeps_to_its_budget_before_anything_is_asked_for(
@@ -127,3 +131,16 @@ def test_a_restore_keeps_to_its_budget_before_anything_is_asked_for(
     assert "more than the budget" in ran.err
     assert list(target.iterdir()) == []
     assert archived.run("--json", "thaw", data.name, "plan").document["thawing_count"] == 0
+
+
+def test_what_was_thawed_can_be_copied_also_where_listings_do_not_tell(
+    archived: Program, moto: Moto, data: Path
+) -> None:
+    copy = ("copy", data.name, "--to", f"s3://{moto.create_bucket()}/copy")
+    for words in (copy, (*copy, "--dry-run")):
+        ran = archived.run(*words)
+        assert ran.code == 6
+        assert "chunks to copy cannot be read yet" in ran.err
+        assert " request', then 'btrfs-to-s3 thaw " in ran.err
+    assert archived.run("thaw", data.name, "request").code == 0
+    assert archived.run(*copy).code == 0

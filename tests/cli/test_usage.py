@@ -10,6 +10,13 @@ import pytest
 if TYPE_CHECKING:
     from tests.cli.program import Program, Ran
 
+TOLD: dict[tuple[str, ...], str] = {
+    ("hold",): "error: missing argument 'add|remove|list'. Choose from: add, remove, list\n",
+    ("thaw", "data", "requst"): "hint: 'btrfs-to-s3 thaw data request'\n",
+    ("thaw", "requst", "data"): "hint: 'btrfs-to-s3 thaw data request'\n",
+    ("thaw", "data", "melt"): "hint: 'btrfs-to-s3 thaw data plan|request|status|wait'\n",
+    ("copy", "data", "--to", "of"): 'error: --to: found "of"; allowed: s3://',
+}
 WRONG: dict[str, tuple[str, ...]] = {
     "no command": (),
     "an unknown command": ("bakcup",),
@@ -168,3 +175,12 @@ def test_an_endpoint_without_a_scheme_is_refused_with_how_to_write_it(alone: Pro
         assert ran.code == 2
         assert ran.lines[0].startswith(f'error: {place}: found "localhost:9000"')
         assert ran.lines[1] == hint
+
+
+@pytest.mark.parametrize("arguments", TOLD, ids=" ".join)
+def test_a_mistake_is_named_with_what_is_possible(
+    alone: Program, arguments: tuple[str, ...]
+) -> None:
+    ran = alone.run(*arguments)
+    assert ran.code == 2
+    assert TOLD[arguments] in ran.err

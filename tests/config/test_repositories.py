@@ -234,7 +234,7 @@ def test_one_url_at_two_services_is_two_repositories(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_told_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="names default, offsite") as caught:
+    with pytest.raises(ConfigError, match=r"configuration file \(default, offsite\)") as caught:
         loaded(tmp_path, repository="ofsite")
     assert caught.value.hint == "did you mean offsite?"
     with pytest.raises(ConfigError, match="--repository"):

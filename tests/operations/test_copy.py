@@ -287,7 +287,7 @@ def test_a_target_that_knows_the_subvolume_by_another_id_keeps_it(
 
 def test_a_repository_is_not_copied_to_itself(repository: SyntheticRepository) -> None:
     entry = repository.backup()
-    with pytest.raises(UsageError, match="one repository"):
+    with pytest.raises(UsageError, match="is the one to copy from"):
         copied(repository, repository, entry)
 
 

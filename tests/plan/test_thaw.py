@@ -12,6 +12,7 @@ from btrfs_to_s3.errors import IntegrityError, UsageError
 from btrfs_to_s3.model.backup import ChunkRecord
 from btrfs_to_s3.model.objects import ListedObject, ListedVersion, ObjectState
 from btrfs_to_s3.model.storage_class import Tier, storage_class
+from btrfs_to_s3.plan.cost.cost import ReadCost
 from btrfs_to_s3.plan.restore.thaw import (
     Asked,
     ThawTerms,
@@ -201,6 +202,8 @@ def test_a_budget_is_kept_to_and_not_without_a_price() -> None:
     require_budget(cost, Decimal(0), None, "USD")
     with pytest.raises(UsageError, match="more than the budget"):
         require_budget(cost, Decimal("0.01"), cost.total, "USD")
+    with pytest.raises(UsageError, match=r"cost 0\.0002 USD, more than the budget of 0\.00015"):
+        require_budget(ReadCost(egress=Decimal("0.00016")), Decimal(0), Decimal("0.00015"), "USD")
     unpriced = replace(cost, unpriced=frozenset({"OTHER"}))
     with pytest.raises(UsageError, match="no price for OTHER"):
         require_budget(unpriced, Decimal(0), Decimal(1000), "USD")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,9 @@ from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, TRANSFER, WRITING, Comma
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import compact as compact_rendering
 from btrfs_to_s3.cli.rendering import documents, text
+from btrfs_to_s3.cli.repositories import each
 from btrfs_to_s3.config.settings import KEEP, KEEP_LOCAL, PRICES
-from btrfs_to_s3.config.sources import select_sources
+from btrfs_to_s3.config.sources import select_by_repository
 from btrfs_to_s3.operations.backup.compact import decide
 from btrfs_to_s3.operations.backup.run import BackupOptions, remember_run, run_sources
 from btrfs_to_s3.operations.repository.listing import read_heads
@@ -59,8 +61,28 @@ def compact(session: Session, *, sources: tuple[str, ...], force: bool, dry_run:
     backed up too. The old chain stays until no keep rule keeps it.
     """
     config = session.config()
-    config.required_repository()
-    chosen = _chosen(config, sources)
+    by_place = select_by_repository(config, _paths(config, sources), Path.cwd())
+    chosen = {place.name: selected for place, selected in by_place}
+    job = _Job(bool(sources), force, dry_run)
+    places = [place for place, _ in by_place]
+    return each(session, places, lambda place: _compact(session, place, chosen[place.name], job))
+
+
+COMMAND = compact
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Whether sources were named, and the options."""
+
+    named: bool
+    force: bool
+    dry_run: bool
+
+
+def _compact(session: Session, config: Config, chosen: Sequence[SourceConfig], job: _Job) -> Result:
+    """The decisions about these sources in one repository, and what comes of them."""
+    force, dry_run = job.force, job.dry_run
     with (
         session.application(config, looking=dry_run) as app,
         nullcontext() if dry_run else app.lock(),
@@ -68,27 +90,22 @@ def compact(session: Session, *, sources: tuple[str, ...], force: bool, dry_run:
         prepare_to_read(app.services())
         listing = read_heads(app.services())
         decisions = [
-            decide(
-                source_job(app, each), economy_of(app, each.policy), listing, named=bool(sources)
-            )
-            for each in chosen
+            decide(source_job(app, one), economy_of(app, one.policy), listing, named=job.named)
+            for one in chosen
         ]
         wanted = [
-            each
-            for each, decided in zip(chosen, decisions, strict=True)
+            one
+            for one, decided in zip(chosen, decisions, strict=True)
             if decided.wanted(force=force)
         ]
         outcomes = _full_backups(app, wanted, dry_run=dry_run)
         return _result(session, app, decisions, wanted, outcomes, force=force, dry_run=dry_run)
 
 
-COMMAND = compact
-
-
-def _chosen(config: Config, named: Sequence[str]) -> Sequence[SourceConfig]:
-    """The sources that labels and paths name, all configured ones where none is named."""
+def _paths(config: Config, named: Sequence[str]) -> tuple[str, ...]:
+    """The paths of sources that are named by path or label."""
     paths = {source.label: str(source.path) for source in config.sources}
-    return select_sources(config, tuple(paths.get(each, each) for each in named), Path.cwd())
+    return tuple(paths.get(one, one) for one in named)
 
 
 def _full_backups(
@@ -101,7 +118,7 @@ def _full_backups(
         return look(app, wanted, _FULL, exists=True)
     services = app.services()
     outcomes = run_sources(
-        [source_job(app, each) for each in wanted],
+        [source_job(app, one) for one in wanted],
         _FULL,
         lambda: read_heads(services),
         lambda: prepare_to_write(services),
@@ -121,7 +138,7 @@ def _result(
     dry_run: bool,
 ) -> Result:
     failures: dict[str, Failure] = {
-        each.label: session.failure_of(each.error) for each in decisions if each.error is not None
+        one.label: session.failure_of(one.error) for one in decisions if one.error is not None
     }
     failures |= failures_of(session, outcomes, frozenset(source.path for source in wanted))
     not_attempted = [source.label for source in wanted[len(outcomes) :]]

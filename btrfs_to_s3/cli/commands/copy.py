@@ -48,7 +48,7 @@ def copy(session: Session, *, source: str, to: str, dry_run: bool) -> Result:
     stored bytes are downloaded, checked and uploaded. Needs neither root nor Btrfs. An interrupted
     copy goes on; later backups to the other repository continue the chain.
     """
-    config, target_config = session.config(), session.config_of(to)
+    config, target_config = session.one_config(), session.config_of(to, "--to")
     with (
         session.application(config, looking=True) as origin,
         session.application(target_config, looking=dry_run) as target,

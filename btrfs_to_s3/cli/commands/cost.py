@@ -10,6 +10,7 @@ from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import cost as cost_rendering
 from btrfs_to_s3.cli.rendering import documents
+from btrfs_to_s3.cli.repositories import each
 from btrfs_to_s3.config.settings import PART_SIZE, PRICES
 from btrfs_to_s3.operations.cost import repository_cost
 from btrfs_to_s3.operations.repository.prepare import prepare_to_read
@@ -17,6 +18,7 @@ from btrfs_to_s3.wiring.estimates import line_of
 
 if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session
+    from btrfs_to_s3.config.effective import Config
 
 
 @click.command(cls=Command)
@@ -28,10 +30,18 @@ def cost(session: Session, *, source: str | None) -> Result:
 
     A month of storage by source and class, the requests of the last 30 days' backups, what
     deleting everything now would be charged, and what restoring each source's newest backup would
-    cost and take, by tier. Every amount comes from the price list that is named with it. Needs
-    neither root nor Btrfs.
+    cost and take, by tier. Every amount comes from the price list that is named with it. Without
+    --repository, every repository that the file's sources name. Needs neither root nor Btrfs.
     """
-    config = session.config()
+    places, named = session.config().places(), source is not None
+    return each(session, places, lambda place: _cost(session, place, source), anywhere=named)
+
+
+COMMAND = cost
+
+
+def _cost(session: Session, config: Config, source: str | None) -> Result:
+    """What one repository costs."""
     with session.application(config) as app:
         prices, doubts, line = app.prices, app.price_doubts, line_of(config)
         services = app.services()
@@ -50,6 +60,3 @@ def cost(session: Session, *, source: str | None) -> Result:
             failure,
             list(failures.items()),
         )
-
-
-COMMAND = cost

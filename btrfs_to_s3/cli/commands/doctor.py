@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import doctor as doctor_rendering
 from btrfs_to_s3.cli.rendering import documents
+from btrfs_to_s3.cli.rendering.doctor import Findings
+from btrfs_to_s3.cli.repositories import each
 from btrfs_to_s3.config.settings import (
     CONCURRENCY,
     ORPHAN_AGE,
@@ -21,7 +22,7 @@ from btrfs_to_s3.config.settings import (
     SEND_PROTOCOL,
     SNAPSHOT_DIRECTORY,
 )
-from btrfs_to_s3.config.sources import select_sources
+from btrfs_to_s3.config.sources import select_by_repository
 from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode, InterruptedRunError, UsageError
 from btrfs_to_s3.model.check import Check, Verdict, passed, unknown, warned
 from btrfs_to_s3.operations.doctor import (
@@ -44,16 +45,6 @@ if TYPE_CHECKING:
     from btrfs_to_s3.ports import BtrfsInspection
 
 
-@dataclass(slots=True)
-class Findings:
-    """Every line, in the order in which they are shown, and where the repository is."""
-
-    checks: list[Check] = field(default_factory=list)
-    service: ServiceReport = field(default_factory=ServiceReport)
-    repository: str | None = None
-    bucket: str | None = None
-
-
 @click.command(cls=Command)
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
 @click.option(
@@ -69,29 +60,55 @@ def doctor(session: Session, *, paths: tuple[str, ...], apply: bool) -> Result:
 
     This machine, the sources (PATH, or all of the configuration file), the service, the bucket and
     its lifecycle rules. Each line says pass, warn or fail, and what to do about it. Works without
-    root and before the first backup; what cannot be known then is said. Ends with 2 on a failure.
+    root and before the first backup; what cannot be known then is said. Without --repository, every
+    repository that the file's sources name is looked at. Ends with 2 on a failure.
     """
-    findings = Findings()
-    failure = None
     try:
-        config = session.config()
-        sources = select_sources(config, paths, Path.cwd()) if paths else config.sources
+        by_place = _by_place(session.config(), paths)
     except UsageError as error:
-        failure = Failure.of(error)
+        findings = Findings()
         _without_configuration(findings, error)
-    else:
-        _examine(session, config, sources, findings, apply=apply)
-        failure = failure_of(findings.checks)
+        return _result(findings, Failure.of(error), set())
+    sources = {place.name: selected for place, selected in by_place}
+    told: set[Check] = set()
+
+    def work(place: Config) -> Result:
+        findings = Findings()
+        _examine(session, place, sources[place.name], findings, apply=apply)
+        return _result(findings, failure_of(findings.checks), told)
+
+    return each(session, [place for place, _ in by_place], work)
+
+
+COMMAND = doctor
+
+
+def _by_place(
+    config: Config, paths: Sequence[str]
+) -> Sequence[tuple[Config, Sequence[SourceConfig]]]:
+    """The sources to look at, for each repository; none at all are enough."""
+    if paths:
+        return select_by_repository(config, paths, Path.cwd())
+    return [
+        (place, [source for source in place.sources if place.stores(source)])
+        for place in config.places()
+    ]
+
+
+def _result(findings: Findings, failure: Failure | None, told: set[Check]) -> Result:
+    """One repository's findings.
+
+    What was ``told`` of the machine and its sources before is left out of the text.
+    """
+    shown = doctor_rendering.text(findings, told)
+    told.update(check for check in findings.checks if check not in findings.service.checks)
     return Result(
         documents.with_failure(doctor_rendering.document(findings), failure),
-        doctor_rendering.text(findings),
+        shown,
         failure,
         [] if failure is None else [("", failure)],
         summary=True,
     )
-
-
-COMMAND = doctor
 
 
 def failure_of(checks: Sequence[Check]) -> Failure | None:
@@ -171,6 +188,8 @@ def _service(session: Session, config: Config, findings: Findings, *, apply: boo
     try:
         url = config.required_repository()
         findings.repository, findings.bucket = str(url), url.bucket
+        ways = {"endpoint-url": config.endpoint_url, "profile": config.profile}
+        findings.connection = {name: value for name, value in ways.items() if value is not None}
         with session.application(config, looking=not apply) as app:
             return examine_service(
                 app.services(), app.store.bucket(), url.prefix, config.orphan_age, apply=apply

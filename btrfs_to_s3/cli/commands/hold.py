@@ -42,7 +42,7 @@ def hold(session: Session, *, action: str, backup: str | None, reason: str | Non
         raise UsageError("--reason is for 'hold add'", hint="leave it out")
     if backup is None and action != _LIST:
         raise UsageError(f"hold {action} needs a backup", hint="name it: SOURCE or SOURCE@WHEN")
-    with session.application(session.config()) as app:
+    with session.application(session.one_config()) as app:
         services = app.services()
         prepare_to_read(services)
         if backup is None or action == _LIST:

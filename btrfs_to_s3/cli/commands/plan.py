@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from btrfs_to_s3.wiring.application import Application
 
 
+_ANY_SOURCE = "source"
+"""What is replayed where no source is known: the policy that holds for any."""
+
+
 @click.command(cls=Command)
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
 @click.option(
@@ -78,10 +82,13 @@ def plan(
     when a source would be refused.
 
     With --simulate, say what each strategy would store, cost and ask of a restore over time.
-    Sizes that are given are of what is stored; with both, nothing is read from the repository.
+    Sizes that are given are of what is stored; with both, nothing is read from the repository, and
+    neither a repository nor a source is needed.
     """
     options = SimulationOptions(simulate, full_size, daily_change, runs_per_day)
     config, span = session.config(), options.span
+    if span is not None and options.need_no_repository and not paths and not config.sources:
+        paths = (_ANY_SOURCE,)
     if span is not None and options.need_no_repository and config.repository is None:
         selected = select_sources(config, paths, Path.cwd())
         return simulate_policies(session, config, selected, options, span)
@@ -121,6 +128,7 @@ def _plan(
         forms = {each.label: form_of(config, each.policy) for each in sources}
         priced = prune_rendering.Priced(app.prices, app.price_doubts)
         cost = plan_cost_rendering.reckon(app.prices, forms, outcomes, prunes, utc_now())
+        costs = plan_cost_rendering.text(cost, app.prices, app.price_doubts)
         document = documents.of_outcomes(
             app.store.url, outcomes, failures, (), None, dry_run=True
         ) | {
@@ -131,8 +139,8 @@ def _plan(
             documents.with_failure(document, failure),
             [
                 *text.of_outcomes(outcomes, (), None, dry_run=True),
-                *prune_rendering.plan_text(prunes, priced),
-                *plan_cost_rendering.text(cost, app.prices, app.price_doubts),
+                *prune_rendering.plan_text(prunes, priced, with_prices=not costs),
+                *costs,
             ],
             failure,
             [*failures.items(), *others.items()],

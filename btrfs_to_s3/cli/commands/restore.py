@@ -93,7 +93,7 @@ def restore(
     Every byte is checked before it reaches btrfs receive. What was received before and is
     unchanged is used again; an interrupted restore goes on.
     """
-    config = session.config()
+    config = session.one_config()
     directory = Path.cwd() / target
     with session.application(config, looking=dry_run) as app:
         thaw = thaw_job(app, wishes)

@@ -27,7 +27,7 @@ def show(session: Session, *, backup: str) -> Result:
     BACKUP is SOURCE@WHEN (latest, a date, a time or a backup id), SOURCE for its newest backup,
     or a backup id alone. Needs neither root nor Btrfs.
     """
-    with session.application(session.config()) as app:
+    with session.application(session.one_config()) as app:
         prepare_to_read(app.services())
         services = app.services()
         shown = show_backup(services, backup)

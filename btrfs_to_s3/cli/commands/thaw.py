@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from contextlib import ExitStack, nullcontext
 from enum import StrEnum
 from pathlib import Path
@@ -87,7 +88,7 @@ def thaw(
     """
     source, wanted = _sorted_out(source, verb)
     by_job = batch_wishes(wishes, requesting=wanted is Verb.REQUEST)
-    config = session.config()
+    config = session.one_config()
     asking = wanted is Verb.REQUEST
     with session.application(config) as app:
         job = thaw_job(app, wishes)
@@ -132,8 +133,12 @@ def _sorted_out(first: str, second: str) -> tuple[str, Verb]:
         return first, Verb(second)
     if first in list(Verb):
         return second, Verb(first)
+    near = [difflib.get_close_matches(word, list(Verb), n=1) for word in (second, first)]
+    source, word = (second, first) if near[1] and not near[0] else (first, second)
+    meant = next((found[0] for found in near if found), _VERBS)
     raise UsageError(
-        f"{second!r} is nothing that thaw does", hint=f"'btrfs-to-s3 thaw {first} {_VERBS}'"
+        f"{word!r} is nothing that thaw does; allowed: {', '.join(Verb)}",
+        hint=f"'btrfs-to-s3 thaw {source} {meant}'",
     )
 
 

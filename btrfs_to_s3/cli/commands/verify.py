@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import documents
 from btrfs_to_s3.cli.rendering import verify as verify_rendering
+from btrfs_to_s3.cli.repositories import each, storing
 from btrfs_to_s3.errors import UsageError
 from btrfs_to_s3.operations.repository.listing import find_source
 from btrfs_to_s3.operations.repository.prepare import prepare_to_read
@@ -19,6 +21,7 @@ from btrfs_to_s3.operations.verify.verify import verify_data, verify_quick
 
 if TYPE_CHECKING:
     from btrfs_to_s3.cli.session import Session
+    from btrfs_to_s3.config.effective import Config
     from btrfs_to_s3.model.backup import Head
     from btrfs_to_s3.model.identity import SourceId
     from btrfs_to_s3.operations.services import Services
@@ -53,7 +56,8 @@ def verify(
     """Check that every backup, or those of SOURCE, can be restored.
 
     Needs neither root nor Btrfs. Ends with 5 when something is damaged or missing, and says
-    which backups are concerned and what can be done.
+    which backups are concerned and what can be done. Without --repository, every repository that
+    the file's sources name is checked.
     """
     deep = Level(level) is Level.DATA
     if checksums and deep:
@@ -63,17 +67,50 @@ def verify(
         )
     if rebuild_head and source is None:
         raise UsageError("--rebuild-head needs a SOURCE", hint="name the one whose list is lost")
-    with session.application(session.config()) as app:
-        with app.lock() if rebuild_head else nullcontext():
+    config = session.config()
+    places = config.places()
+    if rebuild_head and len(places) > 1:
+        names = "|".join(place.name for place in places)
+        raise UsageError(
+            "--rebuild-head works on one repository, and the configuration file names several",
+            hint=f"name the one whose list is lost: --repository {names}",
+        )
+    checks = _Checks(source, deep, checksums, rebuild_head)
+    return each(
+        session,
+        places,
+        lambda place: _verify(session, place, checks),
+        anywhere=source is not None,
+        needed=storing(config, source),
+    )
+
+
+COMMAND = verify
+
+
+@dataclass(frozen=True, slots=True)
+class _Checks:
+    """What is looked at: everything or one source, the data or only what is listed."""
+
+    source: str | None
+    deep: bool
+    checksums: bool
+    rebuild_head: bool
+
+
+def _verify(session: Session, config: Config, checks: _Checks) -> Result:
+    """The check of one repository."""
+    with session.application(config) as app:
+        with app.lock() if checks.rebuild_head else nullcontext():
             prepare_to_read(app.services())
             services = app.services()
-            sources = _sources(services, source)
-            rebuilt = _rebuild(services, sources) if rebuild_head else None
-        if deep:
+            sources = _sources(services, checks.source)
+            rebuilt = _rebuild(services, sources) if checks.rebuild_head else None
+        if checks.deep:
             report = verify_data(services, sources, concurrency=app.concurrency)
         else:
             report = verify_quick(
-                services, sources, checksums=checksums, concurrency=app.concurrency
+                services, sources, checksums=checks.checksums, concurrency=app.concurrency
             )
         counts = app.store.request_counts()
         failure = verify_rendering.failure_of(report)
@@ -86,9 +123,6 @@ def verify(
             [] if failure is None else [("", failure)],
             summary=True,
         )
-
-
-COMMAND = verify
 
 
 def _sources(services: Services, source: str | None) -> list[SourceId]:

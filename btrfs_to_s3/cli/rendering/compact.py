@@ -114,7 +114,7 @@ def _verdict(each: SourceDecision, *, force: bool, dry_run: bool) -> str:
         pays = f"{pays} ({human.count(decision.links, 'link')})"
     if not each.wanted(force=force):
         return pays
-    made = "would be made" if dry_run else "is made"
+    made = "would be made" if dry_run else "is to be made"
     return f"{pays}; it {made}{'' if decision and decision.worthwhile else ': --force'}"
 
 

@@ -140,14 +140,17 @@ def text(
                 ("requests", f"{money.shown(report.requests_total, currency)} in the last 30 days"),
                 ("early", early),
                 *(("left out", each) for each in LEFT_OUT),
-                (
-                    "download",
-                    f"taken to reach {human.rate(download.bytes_per_s, 1)} (bandwidth_limit)",
-                ),
+                ("download", download_text(download)),
             ]
         ),
         money.prices_text(prices, doubts),
     ]
+
+
+def download_text(download: Line) -> str:
+    """The rate that restores are reckoned with, and where it comes from."""
+    origin = "bandwidth_limit" if download.limited_here else "assumed: no bandwidth_limit is set"
+    return f"taken to reach {human.rate(download.bytes_per_s, 1)} ({origin})"
 
 
 def restores_text(restores: Sequence[RestoreEstimate], currency: str) -> RenderableType:

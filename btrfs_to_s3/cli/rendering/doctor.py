@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli.rendering import human
 from btrfs_to_s3.cli.rendering.text import line
 from btrfs_to_s3.model.check import Verdict
+from btrfs_to_s3.operations.doctor import ServiceReport
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from rich.console import RenderableType
 
-    from btrfs_to_s3.cli.commands.doctor import Findings
     from btrfs_to_s3.cli.rendering.documents import Document
     from btrfs_to_s3.model.check import Check
     from btrfs_to_s3.plan.lifecycle import Proposal
 
 _STYLES = {Verdict.PASS: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
 _INDENT = " " * 6
+
+
+@dataclass(slots=True)
+class Findings:
+    """Every line, in the order in which they are shown, and where the repository is.
+
+    ``connection`` are the options by which Amazon's own program finds the same service.
+    """
+
+    checks: list[Check] = field(default_factory=list)
+    service: ServiceReport = field(default_factory=ServiceReport)
+    repository: str | None = None
+    bucket: str | None = None
+    connection: dict[str, str] = field(default_factory=dict)
 
 
 def document(findings: Findings) -> Document:
@@ -31,10 +48,14 @@ def document(findings: Findings) -> Document:
     }
 
 
-def text(findings: Findings) -> list[RenderableType]:
-    """A line for each check, its remedy below it; then the lifecycle rules, if any are new."""
+def text(findings: Findings, told: Collection[Check] = ()) -> list[RenderableType]:
+    """A line for each check, its remedy below it; then the lifecycle rules, if any are new.
+
+    What was ``told`` for another repository is not told again.
+    """
     parts: list[RenderableType] = []
-    for check in findings.checks:
+    checks = [check for check in findings.checks if check not in told]
+    for check in checks:
         subject = "" if check.subject is None else f"{check.subject}: "
         shown = f"{check.verdict.value:<4}  {subject}{check.name}: {check.text}"
         parts.append(line(shown, _STYLES[check.verdict] if check.verdict != Verdict.PASS else ""))
@@ -42,7 +63,7 @@ def text(findings: Findings) -> list[RenderableType]:
             parts.append(line(f"{_INDENT}remedy: {check.remedy}"))
     parts += _proposed(findings)
     counts = dict.fromkeys(Verdict, 0)
-    for check in findings.checks:
+    for check in checks:
         counts[check.verdict] += 1
     failed, warned = counts[Verdict.FAIL], human.count(counts[Verdict.WARN], "warning")
     parts.append(line(f"{counts[Verdict.PASS]} passed, {warned}, {failed} failed", "bold"))
@@ -59,7 +80,7 @@ def _proposed(findings: Findings) -> list[RenderableType]:
     return [
         line(f"proposed lifecycle rules, beside those that are there: {names}", "bold"),
         line("set by: btrfs-to-s3 doctor --apply, or by:"),
-        f"{_command(bucket, proposal)} {shlex.quote(_configuration(proposal))}",
+        f"{_command(findings, bucket, proposal)} {shlex.quote(_configuration(proposal))}",
     ]
 
 
@@ -72,13 +93,15 @@ def _lifecycle(findings: Findings) -> Document | None:
         "changed_rules": list(proposal.changed),
         "configuration": {"Rules": list(proposal.lifecycle.rules)},
         "transition_minimum": proposal.lifecycle.transition_minimum,
-        "command": f"{_command(bucket, proposal)} file://CONFIGURATION",
+        "command": f"{_command(findings, bucket, proposal)} file://CONFIGURATION",
     }
 
 
-def _command(bucket: str, proposal: Proposal) -> str:
+def _command(findings: Findings, bucket: str, proposal: Proposal) -> str:
     """The command without the configuration itself, which follows it."""
     words = ["aws", "s3api", "put-bucket-lifecycle-configuration", "--bucket", bucket]
+    for option, value in findings.connection.items():
+        words += [f"--{option}", value]
     if proposal.lifecycle.transition_minimum is not None:
         minimum = proposal.lifecycle.transition_minimum
         words += ["--transition-default-minimum-object-size", minimum]

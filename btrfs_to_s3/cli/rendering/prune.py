@@ -154,6 +154,7 @@ def text(
         for result in done.sources:
             parts += _done(result)
             parts += _charges(plans.get(result.source_id), priced, result.removed)
+        parts += _prices(planned, priced)
         parts += _orphans_done(done.orphans)
         pairs = [("took", human.span(done.duration)), ("requests", requests(counts))]
         parts += [line("prune", "bold"), facts(pairs)]
@@ -164,14 +165,24 @@ def text(
     return parts
 
 
-def plan_text(planned: RepositoryPlan, priced: Priced) -> list[RenderableType]:
-    """Every decision with its reason."""
+def plan_text(
+    planned: RepositoryPlan, priced: Priced, *, with_prices: bool = True
+) -> list[RenderableType]:
+    """Every decision with its reason; ``with_prices`` names the list that charges come from."""
     of_sources = [
         part
         for each in planned.sources
         for part in (*_plan_of_source(each), *_charges(each.plan, priced))
     ]
-    return [*of_sources, *_plan_of_orphans(planned.orphans)]
+    prices = _prices(planned, priced) if with_prices else []
+    return [*of_sources, *prices, *_plan_of_orphans(planned.orphans)]
+
+
+def _prices(planned: RepositoryPlan, priced: Priced) -> list[RenderableType]:
+    """The price list, once, where anything was reckoned with it."""
+    if not any(each.plan is not None and each.plan.early for each in planned.sources):
+        return []
+    return [money.prices_text(priced.prices, priced.doubts)]
 
 
 def _charges(
@@ -200,7 +211,7 @@ def _charges(
             ("left", f"{_backups(len(plan.left))} for now, the first until {soonest:%Y-%m-%d}"),
             ("all now", f"{amount} would be charged, with --pay-early-deletion"),
         ]
-    return [facts(pairs), money.prices_text(priced.prices, priced.doubts)]
+    return [facts(pairs)]
 
 
 def _backups(number: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli.rendering import documents, human, money
-from btrfs_to_s3.cli.rendering.cost import restore_of, restores_text
+from btrfs_to_s3.cli.rendering.cost import download_text, restore_of, restores_text
 from btrfs_to_s3.cli.rendering.text import facts, line, table
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 MODEL = (
     "the source keeps its size, and as much of it changes every day, each time other data; every "
-    "run succeeds; prune runs once a day (docs/cost.md)"
+    "run succeeds; prune runs once a day, in a class with a minimum duration once a week "
+    "(docs/cost.md)"
 )
 
 
@@ -109,7 +110,7 @@ def text(
         facts(
             [
                 ("model", MODEL),
-                ("download", f"taken to reach {human.rate(download.bytes_per_s, 1)}"),
+                ("download", download_text(download)),
             ]
         ),
         money.prices_text(prices, doubts),

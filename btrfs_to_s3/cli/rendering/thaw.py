@@ -64,6 +64,8 @@ def document(shown: ShownThaw) -> Document:
 def text(shown: ShownThaw) -> list[RenderableType]:
     """The plan: what is needed link by link, then what each tier means."""
     plan = shown.plan
+    if not plan.links:
+        return [facts([("needs", "nothing: all of it is on the target's filesystem already")])]
     rate = human.rate(plan.rate.bytes_per_s, 1)
     pairs = [
         ("needs", _needs(plan)),

@@ -17,11 +17,9 @@ from btrfs_to_s3.errors import (
     NotReadableYetError,
     UsageError,
 )
-from btrfs_to_s3.format import keys
 from btrfs_to_s3.format.manifest import decode_manifest
 from btrfs_to_s3.model.backup import SourceRecord
 from btrfs_to_s3.model.objects import Role
-from btrfs_to_s3.model.storage_class import ARCHIVE_CLASSES
 from btrfs_to_s3.model.subvolume import SendOptions
 from btrfs_to_s3.operations.backup.chain_presence import what_is_missing
 from btrfs_to_s3.operations.backup.commit import Commit
@@ -32,9 +30,11 @@ from btrfs_to_s3.operations.copy.chunks import ChunkCopies
 from btrfs_to_s3.operations.repository.index import StoredIndex
 from btrfs_to_s3.operations.repository.listing import read_heads
 from btrfs_to_s3.operations.repository.repository import PROGRAM, Host
+from btrfs_to_s3.operations.thaw.states import Needed, ThawStates
 from btrfs_to_s3.plan.backup.facts import JOURNAL_MAX_IDLE
 from btrfs_to_s3.plan.chain import check_links
 from btrfs_to_s3.plan.copying import plan_copy
+from btrfs_to_s3.plan.restore.thaw_state import READY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -83,7 +83,8 @@ class Copy:
         """What would be copied; ``exists`` says that there is a repository. Writes nothing."""
         if exists and self._target.access.repository_id == self._origin.access.repository_id:
             raise UsageError(
-                "both names lead to one repository", hint="--to names the one to copy to"
+                "the repository to copy to is the one to copy from",
+                hint="--to names the one to copy to, --repository the one to copy from",
             )
         listing = read_heads(self._target) if exists else None
         for each in () if listing is None else listing.unreadable:
@@ -92,19 +93,18 @@ class Copy:
         return plan_copy(self._head, self._entry, () if listing is None else listing.heads)
 
     def require_readable(self, plan: CopyPlan) -> None:
-        """``NotReadableYetError`` while anything to copy lies in an archive class."""
-        source_id = self._head.source_id
-        archived = 0
-        for entry in plan.missing:
-            for listed in self._origin.access.store.list(keys.chunks(source_id, entry.backup_id)):
-                thawed = listed.thawed_until is not None and not listed.thawing
-                archived += listed.storage_class in ARCHIVE_CLASSES and not thawed
-        if archived:
+        """``NotReadableYetError`` while anything to copy is archived and not thawed."""
+        source_id, access = self._head.source_id, self._origin.access
+        needed = [Needed(entry, access.known_manifest(source_id, entry)) for entry in plan.missing]
+        states = ThawStates(self._origin, self._concurrency).tallies(needed)
+        waiting = sum(each.object_count - each.count(*READY) for each in states)
+        if waiting:
+            address = f"{source_id}@{self._entry.backup_id}"
             raise NotReadableYetError(
-                f"{archived} of the chunks to copy lie in an archive storage class and are not "
-                "thawed",
-                hint="request a thaw first: btrfs-to-s3 thaw "
-                f"{source_id}@{self._entry.backup_id} request",
+                f"{waiting} of {sum(each.object_count for each in states)} chunks to copy cannot "
+                "be read yet: they are archived",
+                hint=f"'btrfs-to-s3 thaw {address} request', then 'btrfs-to-s3 thaw {address} "
+                "wait', then copy",
             )
 
     def run(self) -> CopyResult:

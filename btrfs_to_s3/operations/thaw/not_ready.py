@@ -16,7 +16,7 @@ def not_ready_error(plan: ThawPlan, address: str) -> NotReadableYetError:
     """Why ``address`` cannot be restored now, until when that will be so, and both remedies."""
     frozen, thawing = plan.count(ThawState.FROZEN), plan.count(ThawState.THAWING)
     parts = [f"{frozen} must be thawed first"] if frozen else []
-    parts += [f"{thawing} are being thawed"] if thawing else []
+    parts += [f"{thawing} {'is' if thawing == 1 else 'are'} being thawed"] if thawing else []
     message = f"of {plan.object_count} objects of {address}, {' and '.join(parts)}"
     expected = None if plan.expected is None else encode_time(plan.expected)
     if expected is not None:

@@ -271,11 +271,13 @@ class Thaw:
         self._journal.add(backup_id, Asked(self._services.clock(), self._tier, days), amount)
 
     def _note_request(self, plan: ThawPlan) -> None:
+        thawing = plan.count(ThawState.THAWING)
+        if not thawing:
+            return
         by = "" if plan.expected is None else f": readable by {encode_time(plan.expected)} at "
         latest = "the latest" if by else ""
-        self._services.reporter.note(
-            f"{plan.count(ThawState.THAWING)} objects are being thawed{by}{latest}"
-        )
+        objects = "1 object is" if thawing == 1 else f"{thawing} objects are"
+        self._services.reporter.note(f"{objects} being thawed{by}{latest}")
 
     def _ask_where(
         self, link: Needed, wanted: Callable[[ChunkThaw], bool], days: int, cancel: Cancellation

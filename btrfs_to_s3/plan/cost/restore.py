@@ -27,17 +27,21 @@ ASSUMED_BYTES_PER_S: Final = 12_500_000
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """How a download is made: bytes a second, in ranges of ``part_size_bytes``."""
+    """How a download is made: bytes a second, in ranges of ``part_size_bytes``.
+
+    ``limited_here`` says that the rate is this machine's setting, not an assumption.
+    """
 
     bytes_per_s: int = ASSUMED_BYTES_PER_S
     part_size_bytes: int = 16 * 1024**2
+    limited_here: bool = False
 
     @classmethod
     def limited(cls, bytes_per_s: int | None, part_size_bytes: int) -> Self:
         """A line with a limit; without one it is taken to be an ordinary one."""
         if bytes_per_s is None:
             return cls(part_size_bytes=part_size_bytes)
-        return cls(bytes_per_s, part_size_bytes)
+        return cls(bytes_per_s, part_size_bytes, limited_here=True)
 
     def time_for(self, size_bytes: int) -> timedelta:
         """How long these bytes take."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Final
 
 from btrfs_to_s3.errors import UsageError
@@ -29,6 +29,7 @@ _DAY: Final = timedelta(days=1)
 _MARGIN: Final = 1.5
 """How much longer a download may take than expected."""
 _LEAST_LEFT: Final = timedelta(hours=1)
+_CENT, _SMALLEST = Decimal("0.01"), Decimal("0.0001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +198,17 @@ def require_budget(cost: ReadCost, spent: Decimal, budget: Decimal | None, curre
         )
     if total > budget:
         raise UsageError(
-            f"this would cost {total:.2f} {currency}, more than the budget of {budget}",
+            f"this would cost {_rounded_up(total)} {currency}, more than the budget of {budget}",
             hint="give a larger --budget or a cheaper --tier; 'btrfs-to-s3 thaw SOURCE plan' shows "
             "what each costs",
             cost=str(total),
             budget=str(budget),
         )
+
+
+def _rounded_up(amount: Decimal) -> Decimal:
+    """To the cent, below a whole to four digits: what exceeds a budget must not look smaller."""
+    return amount.quantize(_CENT if amount >= 1 else _SMALLEST, ROUND_CEILING)
 
 
 def expected_end(
