@@ -159,7 +159,7 @@ def test_a_copy_to_another_provider_passes_this_machine(
 def test_a_copy_needs_two_repositories(chained: Program, data: Path) -> None:
     ran = chained.run("copy", data.name, "--to", "default")
     assert ran.code == 2
-    assert "one repository" in ran.err
+    assert "the repository to copy to is the one to copy from" in ran.err
     ran = chained.run("copy", data.name, "--to", "copis")
     assert ran.code == 2
     assert "did you mean copies?" in ran.err

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +16,6 @@ from tests.cli.several import change, credentials, restored, snapshots, sources_
 from tests.s3.fault_proxy import FaultProxy, slow_down
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from integration_tests.harness.machine.loopback import LoopbackBtrfs
     from tests.cli.program import Program
 
@@ -202,13 +201,20 @@ def test_what_names_one_repository_is_refused_for_several(two: Program) -> None:
     assert ran.lines[1] == "hint: did you mean offsite?"
 
 
+def _both_stored_a_chunk(two: Program) -> bool:
+    """Whether the upload journal of each repository has a chunk that can be used again."""
+    journals = Path(two.environ["BTRFS_TO_S3_STATE_DIR"]).glob("*/upload/*.jsonl")
+    noted = [b'"what":"chunk"' in journal.read_bytes() for journal in journals]
+    return noted == [True, True]
+
+
 def _interrupt(two: Program, data: Path, proxy: FaultProxy) -> str:
     """Stop a backup of both with Ctrl-C while chunks are on their way; what it printed."""
     (data / "random").write_bytes(os.urandom(8_000_000))
     slow = two.with_environment(BTRFS_TO_S3_BANDWIDTH_LIMIT="1MB/s")
     with slow.start("backup", "--json") as process:
         deadline = time.monotonic() + 30
-        while proxy.count("/chunks/") < 3:
+        while proxy.count("/chunks/") < 3 or not _both_stored_a_chunk(two):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
