@@ -93,16 +93,9 @@ def of_sources(failures: Mapping[str, Failure], total: int) -> Failure | None:
     if not failures:
         return None
     code = _code([failure.code for failure in failures.values()])
-    if len(failures) == 1:
-        ((label, only),) = failures.items()
-        return Failure(code, only.kind, f"{label}: {only.message}", only.hint, only.context)
-    return Failure(
-        code,
-        "sources_failed",
-        f"{len(failures)} of {total} sources failed: {', '.join(failures)}",
-        None,
-        {"labels": list(failures)},
-    )
+    several = f"{len(failures)} of {total} sources failed: {', '.join(failures)}"
+    names = {"labels": list(failures)}
+    return _one_of(failures, code) or Failure(code, "sources_failed", several, None, names)
 
 
 def of_repositories(failures: Mapping[str, Failure], total: int) -> Failure | None:
@@ -115,16 +108,17 @@ def of_repositories(failures: Mapping[str, Failure], total: int) -> Failure | No
     codes = [failure.code for failure in failures.values()]
     ends = [code for code in (ExitCode.INTERRUPTED, ExitCode.REPOSITORY) if code in codes]
     code = ends[0] if ends else _code(codes)
-    if len(failures) == 1:
-        ((name, only),) = failures.items()
-        return Failure(code, only.kind, f"{name}: {only.message}", only.hint, only.context)
-    return Failure(
-        code,
-        "repositories_failed",
-        f"{len(failures)} of {total} repositories failed: {', '.join(failures)}",
-        None,
-        {"names": list(failures)},
-    )
+    several = f"{len(failures)} of {total} repositories failed: {', '.join(failures)}"
+    names = {"names": list(failures)}
+    return _one_of(failures, code) or Failure(code, "repositories_failed", several, None, names)
+
+
+def _one_of(failures: Mapping[str, Failure], code: ExitCode) -> Failure | None:
+    """The only failure, with the name of what failed; None of several."""
+    if len(failures) > 1:
+        return None
+    ((name, only),) = failures.items()
+    return Failure(code, only.kind, f"{name}: {only.message}", only.hint, only.context)
 
 
 def _code(codes: Sequence[ExitCode]) -> ExitCode:

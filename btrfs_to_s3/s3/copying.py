@@ -9,6 +9,7 @@ from btrfs_to_s3.model.objects import CopySource, UploadedPart
 from btrfs_to_s3.s3 import reading
 from btrfs_to_s3.s3.session import Session, canonical_etag, quoted_etag
 from btrfs_to_s3.s3.translate import AnswerLostError
+from btrfs_to_s3.s3.writing import say_how_kept
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CopyObjectRequestTypeDef, CopySourceTypeDef
@@ -36,13 +37,7 @@ def copy_object(session: Session, key: str, source: CopySource, role: Role) -> O
         "CopySourceIfMatch": quoted_etag(source.etag),
         "ChecksumAlgorithm": "SHA256",
     }
-    storage_class = session.settings.storage_class(role)
-    if storage_class != "STANDARD":
-        request["StorageClass"] = storage_class  # type: ignore[typeddict-item]  # free text: services have their own
-    if session.settings.sse != "none":
-        request["ServerSideEncryption"] = session.settings.sse
-        if session.settings.sse_kms_key_id is not None:
-            request["SSEKMSKeyId"] = session.settings.sse_kms_key_id
+    say_how_kept(session, request, role)
     session.call("CopyObject", key, lambda _: session.client.copy_object(**request))
     headed = reading.head(session, key, None)
     if headed is None:

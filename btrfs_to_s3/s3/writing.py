@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3.type_defs import (
         CompleteMultipartUploadRequestTypeDef,
+        CopyObjectRequestTypeDef,
         CreateMultipartUploadRequestTypeDef,
         PutObjectOutputTypeDef,
         PutObjectRequestTypeDef,
@@ -76,6 +77,23 @@ def put(
         )
 
 
+def say_how_kept(
+    session: Session,
+    request: PutObjectRequestTypeDef
+    | CreateMultipartUploadRequestTypeDef
+    | CopyObjectRequestTypeDef,
+    role: Role,
+) -> None:
+    """Add a new object's storage class and encryption, where they are not the bucket's default."""
+    storage_class = session.settings.storage_class(role)
+    if storage_class != "STANDARD":
+        request["StorageClass"] = storage_class  # type: ignore[arg-type]  # free text: services have their own
+    if session.settings.sse != "none":
+        request["ServerSideEncryption"] = session.settings.sse
+        if session.settings.sse_kms_key_id is not None:
+            request["SSEKMSKeyId"] = session.settings.sse_kms_key_id
+
+
 def send(
     session: Session,
     key: str,
@@ -94,13 +112,7 @@ def send(
         "ChecksumAlgorithm": "SHA256",
         "ChecksumSHA256": base64_digest(sha256),
     }
-    storage_class = session.settings.storage_class(role)
-    if storage_class != "STANDARD":
-        request["StorageClass"] = storage_class  # type: ignore[typeddict-item]  # free text: services have their own
-    if session.settings.sse != "none":
-        request["ServerSideEncryption"] = session.settings.sse
-        if session.settings.sse_kms_key_id is not None:
-            request["SSEKMSKeyId"] = session.settings.sse_kms_key_id
+    say_how_kept(session, request, role)
     match condition:
         case Create.ONLY_NEW:
             request["IfNoneMatch"] = "*"
@@ -117,13 +129,7 @@ def create_upload(session: Session, key: str, role: Role) -> str:
         "ChecksumAlgorithm": "SHA256",
         "ChecksumType": "COMPOSITE",
     }
-    storage_class = session.settings.storage_class(role)
-    if storage_class != "STANDARD":
-        request["StorageClass"] = storage_class  # type: ignore[typeddict-item]  # free text: services have their own
-    if session.settings.sse != "none":
-        request["ServerSideEncryption"] = session.settings.sse
-        if session.settings.sse_kms_key_id is not None:
-            request["SSEKMSKeyId"] = session.settings.sse_kms_key_id
+    say_how_kept(session, request, role)
 
     def attempt(_: int) -> str:
         upload_id = session.client.create_multipart_upload(**request).get("UploadId")

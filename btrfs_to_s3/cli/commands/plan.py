@@ -29,6 +29,8 @@ from btrfs_to_s3.wiring.estimates import form_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import RenderableType
+
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.config.effective import Config, SourceConfig
     from btrfs_to_s3.operations.backup.run import SourceOutcome
@@ -129,19 +131,24 @@ def _plan(
         priced = prune_rendering.Priced(app.prices, app.price_doubts)
         cost = plan_cost_rendering.reckon(app.prices, forms, outcomes, prunes, utc_now())
         costs = plan_cost_rendering.text(cost, app.prices, app.price_doubts)
-        document = documents.of_outcomes(
-            app.store.url, outcomes, failures, (), None, dry_run=True
-        ) | {
-            "prune": prune_rendering.decided(prunes, None, pruned),
-            "cost": plan_cost_rendering.document(cost, app.prices, app.price_doubts),
-        }
-        return Result(
-            documents.with_failure(document, failure),
-            [
+        url, prices, doubts = app.store.url, app.prices, app.price_doubts
+
+        def document() -> documents.Document:
+            planned = documents.of_outcomes(url, outcomes, failures, (), None, dry_run=True)
+            planned["prune"] = prune_rendering.decided(prunes, None, pruned)
+            planned["cost"] = plan_cost_rendering.document(cost, prices, doubts)
+            return documents.with_failure(planned, failure)
+
+        def told() -> list[RenderableType]:
+            return [
                 *text.of_outcomes(outcomes, (), None, dry_run=True),
                 *prune_rendering.plan_text(prunes, priced, with_prices=not costs),
                 *costs,
-            ],
+            ]
+
+        return Result(
+            document,
+            told,
             failure,
             [*failures.items(), *others.items()],
         )

@@ -106,6 +106,7 @@ class RepositoryAccess:
         self._reporter = reporter
         self._opened = _Opened()
         self._lost: set[SourceId] = set()
+        self._decoded: dict[SourceId, tuple[bytes, Head]] = {}
 
     def using(self, store: ObjectStore) -> RepositoryAccess:
         """The same repository, opened once for all, through another view of its store."""
@@ -340,7 +341,7 @@ class RepositoryAccess:
                     f"rebuilt from {len(rebuilt.backups)} manifests"
                 )
             return _LoadedHead(rebuilt, None)
-        head = decode_head(data, key)
+        head = self._decode(source_id, data)
         if head.source_id != source_id or head.repository_id != self.repository_id:
             raise IntegrityError(
                 f"{key} is the head of {head.source_id} in repository {head.repository_id}",
@@ -358,6 +359,15 @@ class RepositoryAccess:
             )
         self._cache.remember(etag, head)
         return _LoadedHead(head, etag)
+
+    def _decode(self, source_id: SourceId, data: bytes) -> Head:
+        """A head's bytes as a value, made once for as long as they stay the same."""
+        digest = sha256(data).digest()
+        known = self._decoded.get(source_id)
+        if known is None or known[0] != digest:
+            known = digest, decode_head(data, keys.head(source_id))
+            self._decoded[source_id] = known
+        return known[1]
 
     def _rebuilt(self, source_id: SourceId, without: BackupId | None = None) -> Head | None:
         manifests: list[tuple[Manifest, str]] = []
