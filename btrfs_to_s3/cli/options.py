@@ -54,6 +54,10 @@ WRITING = (
     s.SNAPSHOT_DIRECTORY,
 )
 """How backups are made."""
+RUNNING = (s.PRIORITY, s.ON_BATTERY)
+"""When and how a run that can wait uses the machine."""
+NETWORK = (s.NETWORK_INTERFACES, s.NETWORK_EXCLUDE, s.NETWORK_WAIT)
+"""Which way data may go."""
 CHAINS = (s.STRATEGY, s.FULL, s.FULL_EVERY, s.MAX_CHAIN)
 """When a full backup is due."""
 

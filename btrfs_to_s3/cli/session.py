@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.cli.lazily import lazily
 from btrfs_to_s3.cli.messages import Messages, Style, Verbosity
+from btrfs_to_s3.cli.reporting import Listeners
 from btrfs_to_s3.config.describe import as_toml
 from btrfs_to_s3.config.load import load
 from btrfs_to_s3.config.settings import CONNECTION, REPOSITORY
@@ -86,7 +87,11 @@ class Labelled:
 
 @dataclass
 class Session:
-    """One call of the program. ``settings`` are the setting options of the command, as given."""
+    """One call of the program.
+
+    ``settings`` are the setting options of the command, as given. ``followers`` hear of the run's
+    progress beside the screen; they must be there before the reporter is asked for.
+    """
 
     environ: Mapping[str, str]
     stdout: TextIO
@@ -94,6 +99,7 @@ class Session:
     stop: StopSignal
     options: GlobalOptions = field(default_factory=GlobalOptions)
     settings: dict[str, str | None] = field(default_factory=dict)
+    followers: list[Reporter] = field(default_factory=list)
 
     @cached_property
     def messages(self) -> Messages:
@@ -102,12 +108,12 @@ class Session:
         return Messages(self.stderr, style, self.options.verbosity, utc_now)
 
     @cached_property
-    def reporter(self) -> LineReporter | TerminalReporter:
-        """Where operations tell what is happening."""
-        made: LineReporter | TerminalReporter = lazily("btrfs_to_s3.cli.progress:make_reporter")(
+    def reporter(self) -> Reporter:
+        """Where operations tell what is happening: the screen, and ``followers``."""
+        screen: LineReporter | TerminalReporter = lazily("btrfs_to_s3.cli.progress:make_reporter")(
             self.messages, self.stderr, time.monotonic, progress=not self.options.no_progress
         )
-        return made
+        return Listeners(screen, *self.followers)
 
     def failure_of(self, error: BtrfsToS3Error) -> Failure:
         """How an error ends the run, or its work on one source.

@@ -21,6 +21,21 @@ class ServerSideEncryption(StrEnum):
     KMS = "aws:kms"
 
 
+class Priority(StrEnum):
+    """How much of a busy machine a run takes."""
+
+    NORMAL = "normal"
+    IDLE = "idle"
+
+
+class OnBattery(StrEnum):
+    """What a run does on a machine that is not connected to power."""
+
+    RUN = "run"
+    WAIT = "wait"
+    SKIP = "skip"
+
+
 class SendProtocol(StrEnum):
     """The stream version ``btrfs send`` is asked for; ``auto`` is the best both ends know."""
 

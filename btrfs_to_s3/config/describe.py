@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def as_toml(config: Config) -> str:
-    """A configuration file that gives this configuration again; origins are comments."""
+    """A configuration file that gives this configuration again; origins are comments.
+
+    Only secret values are left out; that they are set is said.
+    """
     blocks = [_lines(config.effective, "")]
     blocks += [_repository(each) for each in config.repositories if each.own]
     blocks += [_source(source, several=bool(config.repositories)) for source in config.sources]
@@ -39,7 +42,9 @@ def _lines(effective_settings: Iterable[Effective], parent: str) -> str:
         group, _, name = effective.setting.name.rpartition(".")
         value = effective.setting.type.to_toml(effective.value)
         comment = f"  # {' '.join(effective.origin.split())}\n"
-        if isinstance(value, dict):
+        if effective.setting.secret and effective.value:
+            tables[group] += f"# {name} is set{comment}"
+        elif isinstance(value, dict):
             tables[name] = f"\n[{parent}{name}]{comment}{toml.dumps(value)}"
         else:
             tables.setdefault(group, f"\n[{parent}{group}]\n")

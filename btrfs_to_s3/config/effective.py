@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
-    from btrfs_to_s3.config.choices import Addressing, SendProtocol, ServerSideEncryption
+    from btrfs_to_s3.config.choices import (
+        Addressing,
+        OnBattery,
+        Priority,
+        SendProtocol,
+        ServerSideEncryption,
+    )
     from btrfs_to_s3.config.layers import Effective
     from btrfs_to_s3.config.repository import RepositoryUrl
     from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy
@@ -46,6 +52,26 @@ class SourceConfig:
     policy: SourcePolicy
     overrides: tuple[Effective, ...] = ()
     repositories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MachinePolicy:
+    """When and how a run may use this machine; a name of an interface may hold ``*``."""
+
+    priority: Priority
+    on_battery: OnBattery
+    network_interfaces: tuple[str, ...]
+    network_exclude: tuple[str, ...]
+    network_wait: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who is told how runs went. The URLs may hold secrets: they are never shown."""
+
+    notify_urls: tuple[str, ...]
+    ping_url: str | None
+    metrics_file: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +111,8 @@ class Config:
     thaw_poll: timedelta
     host: str | None
     state_dir: Path
+    machine: MachinePolicy
+    told: Told
     policy: SourcePolicy
     sources: tuple[SourceConfig, ...]
     effective: tuple[Effective, ...]

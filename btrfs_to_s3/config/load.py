@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from btrfs_to_s3.config import settings as s
 from btrfs_to_s3.config.choices import ServerSideEncryption
-from btrfs_to_s3.config.effective import Config, SourcePolicy
+from btrfs_to_s3.config.effective import Config, MachinePolicy, SourcePolicy, Told
 from btrfs_to_s3.config.layers import (
     Layers,
     command_line_layer,
@@ -239,6 +239,14 @@ def _config(given: _Given, own: RepositoryTable | None, *, chosen: bool = False)
         thaw_poll=layers.get(s.THAW_POLL),
         host=layers.get(s.HOST),
         state_dir=layers.get(s.STATE_DIR),
+        machine=MachinePolicy(
+            layers.get(s.PRIORITY),
+            layers.get(s.ON_BATTERY),
+            layers.get(s.NETWORK_INTERFACES),
+            layers.get(s.NETWORK_EXCLUDE),
+            layers.get(s.NETWORK_WAIT),
+        ),
+        told=Told(layers.get(s.NOTIFY_URLS), layers.get(s.PING_URL), layers.get(s.METRICS_FILE)),
         policy=_policy(layers),
         sources=sources,
         effective=tuple(layers.effective(setting) for setting in s.SETTINGS),

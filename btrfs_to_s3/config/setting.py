@@ -29,6 +29,8 @@ class Topic(StrEnum):
     STREAM = "Streams and chunks"
     CHAINS = "Chains and retention"
     HOST = "This host"
+    NETWORK = "The way to the service"
+    TOLD = "Being told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Setting(Generic[T]):
     ``default_note`` says in words what a default of None or of this machine means.
     ``extra_environment`` holds further variables, which win over the regular one. ``other_name``
     is what options and variables are called where the name itself means something else there.
+    The value of a ``secret`` one is shown nowhere.
     """
 
     name: str
@@ -49,11 +52,13 @@ class Setting(Generic[T]):
     default_note: str | None = None
     extra_environment: tuple[str, ...] = ()
     other_name: str | None = None
+    secret: bool = False
 
     @property
     def per_repository(self) -> bool:
         """Whether a table of ``[[repositories]]`` may have it: not what is of this machine."""
-        return self.topic is not Topic.HOST and self.name != "keep_local"
+        ours = {Topic.HOST, Topic.NETWORK, Topic.TOLD}
+        return self.topic not in ours and self.name != "keep_local"
 
     @property
     def parameter(self) -> str:

@@ -11,7 +11,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from btrfs_to_s3.config.choices import Addressing, SendProtocol, ServerSideEncryption
+from btrfs_to_s3.config.choices import (
+    Addressing,
+    OnBattery,
+    Priority,
+    SendProtocol,
+    ServerSideEncryption,
+)
 from btrfs_to_s3.config.keep import Keep
 from btrfs_to_s3.config.setting import ENVIRONMENT_PREFIX, Setting, Topic
 from btrfs_to_s3.config.values import (
@@ -26,6 +32,7 @@ from btrfs_to_s3.config.values import (
     Size,
     Text,
 )
+from btrfs_to_s3.config.words import Words
 from btrfs_to_s3.model.identity import LABEL_PATTERN
 from btrfs_to_s3.model.policy import FullBackups, KeepPolicy, Strategy
 from btrfs_to_s3.model.storage_class import ARCHIVE_CLASSES
@@ -40,6 +47,8 @@ _CENTURY = 36_500 * _DAY
 
 _CLASS_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _REGION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_INTERFACE_PATTERN = re.compile(r"[^/\s]{1,15}")
+_WEB_URL = re.compile(r"https?://[^\s/]+\S*")
 _ENTRY_NAME = re.compile(r"(?!\.{1,2}\Z)[^/]{1,255}")
 
 REPOSITORY = Setting(
@@ -306,6 +315,72 @@ STATE_DIR = Setting(
     "Where journals and caches are kept.",
     default_note="systemd's STATE_DIRECTORY, or /var/lib/btrfs-to-s3",
 )
+PRIORITY = Setting(
+    "priority",
+    Choice(Priority),
+    Priority.NORMAL,
+    Topic.HOST,
+    "Whether backup, compact, copy, prune and verify leave the processor and the disk to others "
+    "(idle). Restores never wait for others.",
+)
+ON_BATTERY = Setting(
+    "on_battery",
+    Choice(OnBattery),
+    OnBattery.RUN,
+    Topic.HOST,
+    "What backup, compact, copy, prune and verify do while the machine is not connected to power: "
+    "run, wait for power, or fail at once (skip).",
+)
+NETWORK_INTERFACES = Setting(
+    "network_interfaces",
+    Words("network interfaces' names, where * stands for anything", "NAMES", _INTERFACE_PATTERN),
+    (),
+    Topic.NETWORK,
+    "The interfaces that data may go through.",
+    default_note="any",
+)
+NETWORK_EXCLUDE = Setting(
+    "network_exclude",
+    Words("network interfaces' names, where * stands for anything", "NAMES", _INTERFACE_PATTERN),
+    (),
+    Topic.NETWORK,
+    "The interfaces that data may not go through, for example wwan*.",
+)
+NETWORK_WAIT = Setting(
+    "network_wait",
+    Duration(timedelta(0), 30 * _DAY),
+    timedelta(minutes=5),
+    Topic.NETWORK,
+    "How long a run waits at its beginning for a route to the service that it may use.",
+)
+NOTIFY_URLS = Setting(
+    "notify_urls",
+    Words(
+        "notification URLs as apprise has them, such as ntfy://host/topic or mailto://…",
+        "URLS",
+        re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S*"),
+        secret=True,
+    ),
+    (),
+    Topic.TOLD,
+    "Who is told when a run fails, and when one works again; needs the extra 'notify'.",
+    secret=True,
+)
+PING_URL = Setting(
+    "ping_url",
+    Maybe(Text("a web address such as https://hc-ping.com/UUID", "URL", _WEB_URL, secret=True)),
+    None,
+    Topic.TOLD,
+    "A watch service that hears of every backup run: its start, its success, its failure.",
+    secret=True,
+)
+METRICS_FILE = Setting(
+    "metrics_file",
+    Maybe(AbsolutePath("the absolute path of a .prom file", "FILE")),
+    None,
+    Topic.TOLD,
+    "Where Prometheus' node exporter finds how backups went (its textfile collector).",
+)
 
 CONNECTION: tuple[Setting[Any], ...] = (
     REPOSITORY,
@@ -351,5 +426,13 @@ SETTINGS: tuple[Setting[Any], ...] = (
     HOST,
     SNAPSHOT_DIRECTORY,
     STATE_DIR,
+    PRIORITY,
+    ON_BATTERY,
+    NETWORK_INTERFACES,
+    NETWORK_EXCLUDE,
+    NETWORK_WAIT,
+    NOTIFY_URLS,
+    PING_URL,
+    METRICS_FILE,
 )
 """Every setting, by topic."""

@@ -245,19 +245,23 @@ class Choice(Generic[E]):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Printable text that matches ``pattern`` and none of ``refused``."""
+    """Printable text that matches ``pattern`` and none of ``refused``.
+
+    A ``secret`` one is not repeated in errors.
+    """
 
     allowed: str
     metavar: str
     pattern: re.Pattern[str] = re.compile(".+")
     refused: frozenset[str] = frozenset()
+    secret: bool = False
 
     def from_text(self, text: str) -> str:
         """Read the text as it is."""
         if not text.isprintable() or not self.pattern.fullmatch(text) or text in self.refused:
             upper = self.pattern.fullmatch(text.upper()) and text.upper() not in self.refused
             hint = f'did you mean "{text.upper()}"?' if upper and text != text.upper() else None
-            refuse(text, self.allowed, hint)
+            refuse("(not shown)" if self.secret else text, self.allowed, hint)
         return text
 
     def from_toml(self, found: object) -> str:

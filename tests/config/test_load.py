@@ -250,6 +250,8 @@ def test_every_setting_can_be_given_in_each_of_its_places(tmp_path: Path) -> Non
     assert by_command.policy.send_protocol is SendProtocol.V1
     assert by_command.policy.keep == KeepPolicy(last=3, daily=7)
     assert by_command.bandwidth_bytes_per_s == 20_000_000
+    assert by_command.machine.network_interfaces == ("eth0", "wlan*")
+    assert by_command.told.notify_urls[1] == "json://127.0.0.1/?a=1,2"
 
 
 def test_two_variables_of_one_setting_must_agree() -> None:

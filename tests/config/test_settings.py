@@ -51,6 +51,14 @@ SAMPLES = {
     "host": "web1",
     "snapshot_directory": "our-snapshots",
     "state_dir": "/srv/state",
+    "priority": "idle",
+    "on_battery": "wait",
+    "network_interfaces": "eth0 wlan*",
+    "network_exclude": "wwan*",
+    "network_wait": "1m",
+    "notify_urls": "ntfy://127.0.0.1/backups json://127.0.0.1/?a=1,2",
+    "ping_url": "http://127.0.0.1:8000/ping/1234",
+    "metrics_file": "/var/lib/metrics/backup.prom",
 }
 
 
@@ -99,7 +107,7 @@ def test_a_setting_can_be_shown_in_help(setting: Setting[Any]) -> None:
 
 
 @each_setting()
-@pytest.mark.parametrize("found", [True, 1.5, [], ["x"], {"a": 1}, -1, "", "\x00", "no good\n"])
+@pytest.mark.parametrize("found", [True, 1.5, [[]], [1], {"a": 1}, -1, "", "\x00", "no good\n"])
 def test_a_wrong_value_is_refused_with_its_place_and_what_is_allowed(
     setting: Setting[Any], found: object, tmp_path: Path
 ) -> None:

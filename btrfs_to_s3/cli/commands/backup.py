@@ -11,11 +11,20 @@ from typing import TYPE_CHECKING
 import click
 
 from btrfs_to_s3.cli.exit_codes import of_named, of_sources
-from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, TRANSFER, WRITING, Command, takes
+from btrfs_to_s3.cli.options import (
+    CHAINS,
+    NETWORK,
+    REPOSITORY,
+    RUNNING,
+    TRANSFER,
+    WRITING,
+    Command,
+    takes,
+)
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import documents, text
 from btrfs_to_s3.cli.repositories import each, failed, grouped
-from btrfs_to_s3.config.settings import KEEP_LOCAL, PRICES
+from btrfs_to_s3.config.settings import KEEP_LOCAL, METRICS_FILE, NOTIFY_URLS, PING_URL, PRICES
 from btrfs_to_s3.config.sources import select_by_repository
 from btrfs_to_s3.errors import BtrfsToS3Error, UsageError
 from btrfs_to_s3.host.resources import peak_memory_bytes
@@ -73,6 +82,7 @@ if TYPE_CHECKING:
     help="Back up this read-only snapshot of the source. [default: a snapshot is taken]",
 )
 @takes(*REPOSITORY, *TRANSFER, *WRITING, *CHAINS, KEEP_LOCAL, PRICES)
+@takes(*RUNNING, *NETWORK, NOTIFY_URLS, PING_URL, METRICS_FILE)
 @click.pass_obj
 def backup(  # noqa: PLR0913 - one argument for each option
     session: Session,

@@ -1,0 +1,45 @@
+"""One report for several listeners: the screen, and whoever else follows a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from btrfs_to_s3.ports import Reporter
+
+
+class Listeners:
+    """Implements ``ports.Reporter``: everything is told to each listener, in their order."""
+
+    def __init__(self, *listeners: Reporter) -> None:
+        self._listeners = listeners
+
+    def begin(self, subject: str, activity: str, expected_bytes: int | None) -> None:
+        """A piece of work starts."""
+        for each in self._listeners:
+            each.begin(subject, activity, expected_bytes)
+
+    def advance(self, raw_bytes: int, stored_bytes: int, chunks: int) -> None:
+        """So much more is done."""
+        for each in self._listeners:
+            each.advance(raw_bytes, stored_bytes, chunks)
+
+    def activity(self, text: str) -> None:
+        """What is happening now."""
+        for each in self._listeners:
+            each.activity(text)
+
+    def note(self, text: str) -> None:
+        """Something a person may want to know."""
+        for each in self._listeners:
+            each.note(text)
+
+    def warn(self, text: str) -> None:
+        """Something a person should act on."""
+        for each in self._listeners:
+            each.warn(text)
+
+    def end(self) -> None:
+        """The piece of work is over."""
+        for each in self._listeners:
+            each.end()
