@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
@@ -46,10 +47,14 @@ def run(
         session = Session(environ, stdout, stderr, stop)
         session.options.json = _asks_for_json(arguments)
         try:
-            return _finish(session, _outcome(session, arguments))
+            failure = _finish(session, _outcome(session, arguments))
         except KeyboardInterrupt:
             # Ctrl-C again, while the first one was being honoured.
-            return ExitCode.INTERRUPTED
+            failure = Failure.of_stop("SIGINT")
+        if session.telling is not None:
+            with contextlib.suppress(KeyboardInterrupt):
+                session.telling.end(failure)
+        return ExitCode.DONE if failure is None else failure.code
 
 
 def _outcome(session: Session, arguments: Sequence[str]) -> Result:
@@ -75,8 +80,8 @@ def _outcome(session: Session, arguments: Sequence[str]) -> Result:
     return Result(documents.of_failure(failure), (), failure, [("", failure)])
 
 
-def _finish(session: Session, result: Result) -> int:
-    """Show the result; what cannot be shown is a failure of its own."""
+def _finish(session: Session, result: Result) -> Failure | None:
+    """Show the result; what cannot be shown is a failure of its own. What ends the program."""
     messages = _messages(session)
     try:
         _print(session, result)
@@ -89,7 +94,7 @@ def _finish(session: Session, result: Result) -> int:
         )
     for subject, failure in result.failures:
         messages.fail(failure, subject)
-    return ExitCode.DONE if result.failure is None else result.failure.code
+    return result.failure
 
 
 def _print(session: Session, result: Result) -> None:

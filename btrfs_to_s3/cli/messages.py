@@ -8,6 +8,7 @@ pipe, a terminal that is gone) is lost and ends nothing.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import logging
 import os
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _OWN_LOGGER = "btrfs_to_s3"
 _RETRIES = "btrfs_to_s3.s3.retry"
 """Its warnings name single attempts; the outage gate's say what a person needs to know."""
+_TAIL_LINES = 100
 
 
 class Verbosity(IntEnum):
@@ -78,6 +80,13 @@ class Messages:
         self._clock = clock
         self._lock = threading.Lock()
         self._through: Callable[[str], None] | None = None
+        self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The last lines, also those that ``-q`` leaves out, each with its time."""
+        with self._lock:
+            return tuple(self._tail)
 
     def note(self, text: str) -> None:
         """Tell something worth knowing, unless told to be quiet."""
@@ -123,12 +132,15 @@ class Messages:
             own.setLevel(before)
 
     def _tell(self, level: Level, before: str, text: str) -> None:
-        if level > _MOST[self.verbosity]:
+        shown = level <= _MOST[self.verbosity]
+        if not shown and level > Level.NOTE:
             return
         first, *rest = text.splitlines() or [""]
         lines = [before + first, *(f"  {line}" for line in rest)]
         with self._lock:
-            for line in lines:
+            time = human.moment(self._clock())
+            self._tail.extend(f"{time} {human.printable(line)}" for line in lines)
+            for line in lines if shown else ():
                 self._write(self._leader(level) + human.printable(line))
 
     def _leader(self, level: Level) -> str:

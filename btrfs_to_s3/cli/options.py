@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from btrfs_to_s3 import __version__
+from btrfs_to_s3.cli.lazily import lazily
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.session import Session
 from btrfs_to_s3.config import settings as s
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from btrfs_to_s3.config.setting import Setting
 
+RUNS = frozenset({"backup", "compact", "copy", "prune", "restore", "verify"})
+"""The commands that are followed and told of; a ``--dry-run`` of them is not."""
 F = TypeVar("F", bound="Callable[..., object]")
 
 REPOSITORY = (
@@ -179,6 +182,8 @@ class Command(click.Command):
             if isinstance(option, SettingOption) and option.name:
                 session.settings[option.name] = context.params.pop(option.name)
         with session.messages.logging():
+            if self.name in RUNS and not context.params.get("dry_run"):
+                lazily("btrfs_to_s3.cli.telling:begin")(session, self.name)
             return super().invoke(context)
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:

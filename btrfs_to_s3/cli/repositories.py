@@ -34,6 +34,8 @@ def each(
     ``anywhere`` says that a source was named: a repository without it is left out, if one has it
     and its name is not in ``needed``.
     """
+    for place in places:
+        session.ledger.works_on(place)
     if len(places) == 1:
         return work(places[0])
     results: list[tuple[Config, Result]] = []
@@ -44,6 +46,7 @@ def each(
         except BtrfsToS3Error as error:
             result = failed(session.failure_of(error))
         results.append((place, result))
+        session.ledger.ended(place, result.failure)
         if result.failure is not None and result.failure.code is ExitCode.INTERRUPTED:
             break
     not_attempted = [place.name for place in places[len(results) :]]

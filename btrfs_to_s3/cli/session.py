@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.cli.lazily import lazily
+from btrfs_to_s3.cli.ledger import Ledger
 from btrfs_to_s3.cli.messages import Messages, Style, Verbosity
 from btrfs_to_s3.cli.reporting import Listeners
 from btrfs_to_s3.config.describe import as_toml
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
+    from btrfs_to_s3.cli.following import RunFollower
     from btrfs_to_s3.cli.progress import LineReporter, TerminalReporter
+    from btrfs_to_s3.cli.telling import Telling
     from btrfs_to_s3.config.effective import Config
     from btrfs_to_s3.errors import BtrfsToS3Error
     from btrfs_to_s3.host.signals import StopSignal
@@ -90,7 +93,9 @@ class Session:
     """One call of the program.
 
     ``settings`` are the setting options of the command, as given. ``followers`` hear of the run's
-    progress beside the screen; they must be there before the reporter is asked for.
+    progress beside the screen; they must be there before the reporter is asked for. ``ledger`` is
+    told by the command what it works on and what became of it; ``follower`` and ``telling`` are
+    there while a run is followed, and told of when it is over.
     """
 
     environ: Mapping[str, str]
@@ -100,6 +105,9 @@ class Session:
     options: GlobalOptions = field(default_factory=GlobalOptions)
     settings: dict[str, str | None] = field(default_factory=dict)
     followers: list[Reporter] = field(default_factory=list)
+    ledger: Ledger = field(default_factory=Ledger)
+    follower: RunFollower | None = None
+    telling: Telling | None = None
 
     @cached_property
     def messages(self) -> Messages:
@@ -179,6 +187,9 @@ class Session:
         reporter: Reporter = self.reporter
         if len(config.repositories) > 1 and not config.chosen:
             reporter = Labelled(reporter, config.name)
-        return application(
+        made = application(
             config, self.environ, self.stop, reporter, looking=looking, shares=shares
         )
+        if self.follower is not None and not looking:
+            made.while_open(self.follower.within(made.state.directory))
+        return made

@@ -62,7 +62,7 @@ def load(
     place of the first thing that cannot be used, what was found and what is allowed.
     """
     read_file = file or (default_file if _exists(default_file) else None)
-    table = _read_toml(read_file) if read_file else {}
+    table = read_table(file, default_file)
     place = read_file or default_file
     tables = read_repositories(table.get("repositories", []), place)
     globals_ = {key: value for key, value in table.items() if key not in _TABLES}
@@ -80,6 +80,12 @@ def load(
     )
     found = _of_several(layers, tables, given) if tables else _of_one(layers, given)
     return replace(found, chosen=given is not None, warnings=unknown_variables(environ))
+
+
+def read_table(file: Path | None, default_file: Path = DEFAULT_FILE) -> dict[str, object]:
+    """The file as it stands; nothing where there is no default one. ``ConfigError``."""
+    read_file = file or (default_file if _exists(default_file) else None)
+    return _read_toml(read_file) if read_file else {}
 
 
 def _of_one(given: _Given, text: str | None) -> Config:

@@ -66,6 +66,9 @@ class ObjectStore(Protocol):
     def request_counts(self) -> Mapping[str, int]:
         """Requests made so far, retries included, by kind: put, get, list, head, delete (thaw)."""
 
+    def retry_count(self) -> int:
+        """How often a call was tried again so far."""
+
     def put(
         self, key: str, body: Body, *, sha256: bytes, role: Role, condition: Condition
     ) -> StoredObject:

@@ -107,10 +107,11 @@ class RequestCounter:
     Thaw requests are a kind that only appears once there was one: most runs make none.
     """
 
-    __slots__ = ("_counts", "_lock")
+    __slots__ = ("_counts", "_lock", "_retries")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._retries = 0
         self._counts = dict.fromkeys(("put", "get", "list", "head", "delete"), 0)
 
     def on_send(self, event_name: str, **_: object) -> None:
@@ -120,10 +121,20 @@ class RequestCounter:
             with self._lock:
                 self._counts[kind] = self._counts.get(kind, 0) + 1
 
+    def on_retry(self) -> None:
+        """A call is about to be tried again."""
+        with self._lock:
+            self._retries += 1
+
     def snapshot(self) -> dict[str, int]:
         """The counts so far, by kind."""
         with self._lock:
             return dict(self._counts)
+
+    def retries(self) -> int:
+        """How often a call was tried again so far."""
+        with self._lock:
+            return self._retries
 
 
 class _KnownPayloadAuth(botocore.auth.S3SigV4Auth):

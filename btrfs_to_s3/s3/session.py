@@ -139,6 +139,8 @@ class Session:
         """Run an attempt under the retry policy and the gate; it ends when ``cancel`` is set."""
 
         def watched(number: int) -> T:
+            if number > 1:
+                self.counter.on_retry()
             with self.watch.over(self.cancel):
                 return attempt(number)
 

@@ -120,6 +120,10 @@ class S3Store:
         """Requests sent so far, retries included, by kind: put, get, list, head, delete (thaw)."""
         return self._session.counter.snapshot()
 
+    def retry_count(self) -> int:
+        """How often a call was tried again so far."""
+        return self._session.counter.retries()
+
     def check_access(self, key: str) -> None:
         """Prove that the bucket can be reached and read with these credentials; one request.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
@@ -92,6 +92,10 @@ class Application:
         trace: TracebackType | None,
     ) -> None:
         self._exit.close()
+
+    def while_open(self, context: AbstractContextManager[None]) -> None:
+        """Enter this now, and leave it when the application is closed."""
+        self._exit.enter_context(context)
 
     @cached_property
     def prices(self) -> PriceList:

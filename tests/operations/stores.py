@@ -74,6 +74,10 @@ class Delegate:
         """As the inner store."""
         return self.inner.request_counts()
 
+    def retry_count(self) -> int:
+        """As the inner store."""
+        return self.inner.retry_count()
+
     def put(
         self, key: str, body: Body, *, sha256: bytes, role: Role, condition: Condition
     ) -> StoredObject:

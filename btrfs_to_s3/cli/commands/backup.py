@@ -124,6 +124,8 @@ def backup(  # noqa: PLR0913 - one argument for each option
         )
     if dry_run:
         return each(session, places, lambda place: _look(session, place, runs[place.name]))
+    for place, sources in by_place:
+        session.ledger.works_on(place, [source.label for source in sources])
     if len(places) > 1:
         return _back_up_many(session, places, runs)
     return _back_up(session, places[0], runs[places[0].name])
@@ -177,6 +179,7 @@ def _back_up(session: Session, config: Config, run: _Run) -> Result:
             lambda: prepare_to_write(services),
         )
         remember_run(services, outcomes)
+        session.ledger.backed_up(config, outcomes, failures_of(session, outcomes, run.named))
         return _result(session, app.store.url, outcomes, run, dry_run=False)
 
 
@@ -211,10 +214,12 @@ def _back_up_many(session: Session, places: Sequence[Config], runs: Mapping[str,
             if ended is not None and not found[name].outcomes:
                 results[name] = failed(ended)
             else:
-                outcomes, url = found[name].outcomes, app.store.url
-                results[name] = _result(
-                    session, url, outcomes, runs[name], dry_run=False, ended=ended
-                )
+                run, outcomes, url = runs[name], found[name].outcomes, app.store.url
+                failures = failures_of(session, outcomes, run.named)
+                session.ledger.backed_up(app.config, outcomes, failures)
+                results[name] = _result(session, url, outcomes, run, dry_run=False, ended=ended)
+    for place in places:
+        session.ledger.ended(place, results[place.name].failure)
     return grouped([(place, results[place.name]) for place in places])
 
 

@@ -16,7 +16,7 @@ from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import compact as compact_rendering
 from btrfs_to_s3.cli.rendering import documents, text
 from btrfs_to_s3.cli.repositories import each
-from btrfs_to_s3.config.settings import KEEP, KEEP_LOCAL, PRICES
+from btrfs_to_s3.config.settings import KEEP, KEEP_LOCAL, METRICS_FILE, NOTIFY_URLS, PRICES
 from btrfs_to_s3.config.sources import select_by_repository
 from btrfs_to_s3.operations.backup.compact import decide
 from btrfs_to_s3.operations.backup.run import BackupOptions, remember_run, run_sources
@@ -51,6 +51,7 @@ _FULL = BackupOptions(full=True)
     help="Only say what would be done and why; write nothing. [default: do it]",
 )
 @takes(*REPOSITORY, *TRANSFER, *WRITING, *CHAINS, KEEP, KEEP_LOCAL, PRICES)
+@takes(NOTIFY_URLS, METRICS_FILE)
 @click.pass_obj
 def compact(session: Session, *, sources: tuple[str, ...], force: bool, dry_run: bool) -> Result:
     """Make the newest backup restorable with fewer links, by a new full one, where that pays.
@@ -98,6 +99,7 @@ def _compact(session: Session, config: Config, chosen: Sequence[SourceConfig], j
             for one, decided in zip(chosen, decisions, strict=True)
             if decided.wanted(force=force)
         ]
+        session.ledger.works_on(config, [one.label for one in wanted])
         outcomes = _full_backups(app, wanted, dry_run=dry_run)
         return _result(session, app, decisions, wanted, outcomes, force=force, dry_run=dry_run)
 
@@ -140,7 +142,9 @@ def _result(
     failures: dict[str, Failure] = {
         one.label: session.failure_of(one.error) for one in decisions if one.error is not None
     }
-    failures |= failures_of(session, outcomes, frozenset(source.path for source in wanted))
+    made = failures_of(session, outcomes, frozenset(source.path for source in wanted))
+    session.ledger.backed_up(app.config, outcomes, made)
+    failures |= made
     not_attempted = [source.label for source in wanted[len(outcomes) :]]
     failure = of_sources(failures, len(decisions))
     shown = list(failures.items())

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     help="Only say what would be copied; write nothing, here or there. [default: do it]",
 )
 @takes(*REPOSITORY, *TRANSFER, s.STORAGE_CLASS, s.METADATA_CLASS, s.SSE, s.SSE_KMS_KEY_ID)
+@takes(s.NOTIFY_URLS)
 @click.pass_obj
 def copy(session: Session, *, source: str, to: str, dry_run: bool) -> Result:
     """Copy a backup, and those of its ancestors that are missing there, to another repository.
@@ -49,6 +50,7 @@ def copy(session: Session, *, source: str, to: str, dry_run: bool) -> Result:
     copy goes on; later backups to the other repository continue the chain.
     """
     config, target_config = session.one_config(), session.config_of(to, "--to")
+    session.ledger.works_on(target_config)
     with (
         session.application(config, looking=True) as origin,
         session.application(target_config, looking=dry_run) as target,

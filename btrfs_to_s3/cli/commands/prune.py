@@ -13,7 +13,7 @@ from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import documents
 from btrfs_to_s3.cli.rendering import prune as prune_rendering
 from btrfs_to_s3.cli.repositories import each
-from btrfs_to_s3.config.settings import KEEP, ORPHAN_AGE, PRICES
+from btrfs_to_s3.config.settings import KEEP, NOTIFY_URLS, ORPHAN_AGE, PRICES
 from btrfs_to_s3.errors import BtrfsToS3Error, SourceError
 from btrfs_to_s3.operations.prune import prune as operation
 from btrfs_to_s3.operations.prune.local import needed_parents
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     help="Remove also what its storage class bills until the end of a minimum duration, and pay "
     "the charge. [default: leave it while removing it saves nothing]",
 )
-@takes(*REPOSITORY, KEEP, ORPHAN_AGE, PRICES)
+@takes(*REPOSITORY, KEEP, ORPHAN_AGE, PRICES, NOTIFY_URLS)
 @click.pass_obj
 def prune(
     session: Session, *, source: str | None, dry_run: bool, pay_early_deletion: bool

@@ -13,6 +13,7 @@ from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import documents
 from btrfs_to_s3.cli.rendering import verify as verify_rendering
 from btrfs_to_s3.cli.repositories import each, storing
+from btrfs_to_s3.config.settings import NOTIFY_URLS
 from btrfs_to_s3.errors import UsageError
 from btrfs_to_s3.operations.repository.listing import find_source
 from btrfs_to_s3.operations.repository.prepare import prepare_to_read
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     help="First replace the list of SOURCE's backups by one made from their manifests; for a "
     "list that was lost or rolled back. [default: nothing is written]",
 )
-@takes(*REPOSITORY, *TRANSFER)
+@takes(*REPOSITORY, *TRANSFER, NOTIFY_URLS)
 @click.pass_obj
 def verify(
     session: Session, *, source: str | None, level: str, checksums: bool, rebuild_head: bool

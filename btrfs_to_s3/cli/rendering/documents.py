@@ -273,8 +273,10 @@ def _outcome(outcome: SourceOutcome, failure: Failure | None) -> Document:
             "raw_size_bytes": result.raw_size_bytes,
             "stored_size_bytes": result.stored_size_bytes,
             "reused_bytes": result.reused_bytes,
+            "reused_chunk_count": result.reused_chunk_count,
             "chunk_count": result.chunk_count,
             "requests": dict(result.requests),
+            "retry_count": result.retry_count,
             **_speed(result.raw_size_bytes, result.duration),
         }
     return document

@@ -52,7 +52,10 @@ class BackupJob:
 
 @dataclass(frozen=True, slots=True)
 class BackupResult:
-    """What a backup did. ``reused_bytes`` are raw bytes that an earlier run had stored."""
+    """What a backup did. ``reused_bytes`` are raw bytes that an earlier run had stored.
+
+    ``parent`` is the backup it is built on; ``retry_count`` how often a request was repeated.
+    """
 
     source_id: SourceId
     backup_id: BackupId
@@ -64,6 +67,9 @@ class BackupResult:
     chunk_count: int
     requests: Mapping[str, int]
     duration: timedelta
+    reused_chunk_count: int = 0
+    retry_count: int = 0
+    parent: BackupId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,8 @@ class SourceBackup:
         self._journal = open_upload_journal(services, self._source_id)
         self._started = services.clock()
         self._requests_before = dict(self._store.request_counts())
-        self._reused_bytes = 0
+        self._retries_before = self._store.retry_count()
+        self._reused = (0, 0)
         self._begun: _Begun | None = None
         self._manifest: Manifest | None = None
 
@@ -164,7 +171,7 @@ class SourceBackup:
         if begun.sealed is None:
             return False
         self._manifest = begun.commit.republish(begun.sealed, self._seen.facts.source.uuid)
-        self._reused_bytes = self._manifest.raw_size_bytes
+        self._reused = (self._manifest.raw_size_bytes, self._manifest.chunk_count)
         return True
 
     def new_upload(self, reporter: Reporter, cancel: Cancellation) -> Upload:
@@ -198,7 +205,7 @@ class SourceBackup:
         """The whole stream was uploaded: check what it says it is, and commit it."""
         begun = self._prepared()
         if begun.upload is not None:
-            self._reused_bytes = begun.upload.reused_bytes
+            self._reused = (begun.upload.reused_bytes, begun.upload.reused_chunks)
         self._require_identity(facts, begun.snapshot)
         self._manifest = self._publish(begun.commit, begun.snapshot, begun.begin, facts)
 
@@ -221,10 +228,13 @@ class SourceBackup:
             resumed=self._plan.decision is Decision.RESUME,
             raw_size_bytes=manifest.raw_size_bytes,
             stored_size_bytes=manifest.stored_size_bytes,
-            reused_bytes=self._reused_bytes,
+            reused_bytes=self._reused[0],
             chunk_count=manifest.chunk_count,
             requests=self._requests(),
             duration=self._services.clock() - self._started,
+            reused_chunk_count=self._reused[1],
+            retry_count=self._store.retry_count() - self._retries_before,
+            parent=manifest.parent,
         )
 
     def _prepared(self) -> _Begun:

@@ -19,11 +19,13 @@ from btrfs_to_s3.operations.repository.known_sources import remember_source
 from btrfs_to_s3.plan.backup.backup import Decision, plan_anew, plan_backup
 from btrfs_to_s3.plan.backup.facts import BackupWishes
 from btrfs_to_s3.plan.backup.growth import widest
+from btrfs_to_s3.plan.history import standing_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from btrfs_to_s3.model.account import Standing
     from btrfs_to_s3.model.identity import SourceId
     from btrfs_to_s3.model.policy import ChainPolicy
     from btrfs_to_s3.operations.backup.backup import BackupJob, BackupResult
@@ -75,7 +77,8 @@ class SourceJob:
 class SourceOutcome:
     """What became of one source: a plan, and what carrying it out gave; or why not.
 
-    ``pruned_local`` are paths of local snapshots that were deleted after the backup.
+    ``pruned_local`` are paths of local snapshots that were deleted after the backup. ``standing``
+    is that of the source in the repository afterwards, where it is known.
     """
 
     label: str
@@ -85,6 +88,7 @@ class SourceOutcome:
     result: BackupResult | None = None
     error: BtrfsToS3Error | None = None
     pruned_local: tuple[str, ...] = ()
+    standing: Standing | None = None
 
 
 def plan_sources(
@@ -159,16 +163,15 @@ def back_up_one(
     with opened(job, options, execute=True) as volume:
         decided = decide(job, options, volume, heads)
         discard(decided, volume)
-        outcome = decided.outcome
         if decided.plan.decision is Decision.SKIP:
-            return outcome
+            return decided.outcome
         backup = SourceBackup(job.services, volume, job.backup, decided.seen, decided.plan)
         result = backup.run()
         note_resumed(job, result)
         pruned: tuple[str, ...] = ()
         if options.snapshot is None:
             pruned = prune_snapshots({"": job}, volume, decided.seen, {"": result.source_id})
-    return replace(outcome, source_id=result.source_id, result=result, pruned_local=pruned)
+    return replace(decided.done(result), pruned_local=pruned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +185,14 @@ class Decided:
     @property
     def outcome(self) -> SourceOutcome:
         """What there is to tell before anything was sent."""
-        backup = self.job.backup
-        return SourceOutcome(backup.label, backup.path, self.seen.source_id, self.plan)
+        backup, standing = self.job.backup, standing_of(self.seen.facts.head)
+        seen = self.seen.source_id
+        return SourceOutcome(backup.label, backup.path, seen, self.plan, standing=standing)
+
+    def done(self, result: BackupResult) -> SourceOutcome:
+        """What there is to tell once the backup is live."""
+        standing = standing_of(self.seen.facts.head, result.backup_id, result.parent)
+        return replace(self.outcome, source_id=result.source_id, result=result, standing=standing)
 
 
 def decide(

@@ -174,13 +174,13 @@ class _Shared:
         }
         errors, backups = self._send_all(volume, sending)
         for name, planned in sending.items():
-            outcome, failure = planned.outcome, errors.get(name)
+            failure = errors.get(name)
             if failure is not None:
-                outcomes[name] = replace(outcome, error=failure)
+                outcomes[name] = replace(planned.outcome, error=failure)
                 continue
             result = backups[name].result()
             note_resumed(planned.job, result)
-            outcomes[name] = replace(outcome, source_id=result.source_id, result=result)
+            outcomes[name] = planned.done(result)
         self._prune(volume, decided, outcomes)
 
     def _send_all(

@@ -90,7 +90,10 @@ class _ChunkEnd:
 
 
 class Upload:
-    """One pass of a stream. ``run`` once; afterwards ``reused_bytes`` tells what was not sent."""
+    """One pass of a stream. ``run`` once.
+
+    Afterwards ``reused_bytes`` and ``reused_chunks`` tell what was not sent.
+    """
 
     def __init__(
         self,
@@ -103,6 +106,7 @@ class Upload:
         cancel: Cancellation,
     ) -> None:
         self.reused_bytes = 0
+        self.reused_chunks = 0
         self._target = target
         self._settings = settings
         self._part_size = part_size_for(
@@ -193,6 +197,7 @@ class Upload:
             self._journal.reuse_none_from(known.number)
             raise SendAgainError(f"chunk {known.number} is not what the journal says")
         self.reused_bytes += size_bytes
+        self.reused_chunks += 1
         self._reporter.advance(size_bytes, 0, 1)
 
     def _compress(self, item: _Block | _ChunkEnd) -> _Frame | _ChunkEnd:

@@ -1,0 +1,113 @@
+"""How far a run is, written down now and then for ``status`` in another process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from btrfs_to_s3.host.running import RunningRecord
+from btrfs_to_s3.model.running import Progress, Running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+_EVERY_S = 3.0
+
+
+class RunFollower:
+    """Implements ``ports.Reporter``; keeps a record in every repository the run has open.
+
+    A thread of its own writes: whoever reports must not wait for a disk.
+    """
+
+    def __init__(
+        self, command: str, clock: Callable[[], datetime], every_s: float = _EVERY_S
+    ) -> None:
+        now = clock()
+        self._clock = clock
+        self._every_s = every_s
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._run = Running(command, os.getpid(), now, now, None)
+        self._records: dict[Path, RunningRecord] = {}
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def within(self, directory: Path) -> Iterator[None]:
+        """Within the block the run works on the repository with this state directory."""
+        record = RunningRecord(directory)
+        record.begin()
+        with self._writing:
+            record.write(self._run)
+            self._records[directory] = record
+            if self._thread is None:
+                # A daemon: it owns nothing, and a hanging disk must not hold the program.
+                self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._writing:
+                self._records.pop(directory, None)
+                record.remove()
+
+    def close(self) -> None:
+        """The run is over: no record stays; idempotent."""
+        self._over.set()
+        with self._writing:
+            while self._records:
+                _, record = self._records.popitem()
+                record.remove()
+
+    def begin(self, subject: str, activity: str, expected_bytes: int | None) -> None:
+        """A piece of work starts."""
+        with self._lock:
+            progress = Progress(subject, activity, self._clock(), expected_bytes)
+            self._run = replace(self._run, progress=progress)
+
+    def advance(self, raw_bytes: int, stored_bytes: int, chunks: int) -> None:
+        """So much more is done."""
+        with self._lock:
+            done = self._run.progress
+            if done is not None:
+                self._run = replace(
+                    self._run,
+                    progress=replace(
+                        done,
+                        raw_bytes=done.raw_bytes + raw_bytes,
+                        stored_bytes=done.stored_bytes + stored_bytes,
+                        chunks=done.chunks + chunks,
+                        now="",
+                    ),
+                )
+
+    def activity(self, text: str) -> None:
+        """What is happening now."""
+        with self._lock:
+            if self._run.progress is not None:
+                self._run = replace(self._run, progress=replace(self._run.progress, now=text))
+
+    def note(self, text: str) -> None:
+        """Nothing to write down."""
+
+    def warn(self, text: str) -> None:
+        """Nothing to write down."""
+
+    def end(self) -> None:
+        """The piece of work is over."""
+        with self._lock:
+            self._run = replace(self._run, progress=None)
+
+    def _follow(self) -> None:
+        while not self._over.wait(self._every_s):
+            with self._writing:
+                with self._lock:
+                    self._run = replace(self._run, updated=self._clock())
+                for record in self._records.values():
+                    record.write(self._run)
