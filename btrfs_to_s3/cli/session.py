@@ -19,7 +19,7 @@ from btrfs_to_s3.errors import ConfigError, InterruptedRunError, ReceiveError, S
 from btrfs_to_s3.host.clock import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from typing import TextIO
 
@@ -90,7 +90,8 @@ class Session:
     """One call of the program.
 
     ``settings`` are the setting options of the command, as given. ``followers`` hear of the run's
-    progress beside the screen; they must be there before the reporter is asked for.
+    progress beside the screen; they must be there before the reporter is asked for. ``begun`` is
+    called when the configuration was read.
     """
 
     environ: Mapping[str, str]
@@ -100,6 +101,7 @@ class Session:
     options: GlobalOptions = field(default_factory=GlobalOptions)
     settings: dict[str, str | None] = field(default_factory=dict)
     followers: list[Reporter] = field(default_factory=list)
+    begun: Callable[[], None] = lambda: None
 
     @cached_property
     def messages(self) -> Messages:
@@ -132,6 +134,7 @@ class Session:
         _log.debug("the configuration that counts:\n%s", as_toml(config))
         for warning in config.warnings:
             self.messages.warn(warning)
+        self.begun()
         return config
 
     def one_config(self) -> Config:

@@ -108,7 +108,7 @@ class MeteredBody:
 
     def read(self, size: int | None = -1) -> bytes | memoryview:
         """The next bytes, at most one piece when a limit is set; empty at the end."""
-        if self._cancel.is_set():
+        if self._cancel.wait(0.0):  # bytes that move are a sign of life
             raise InterruptedRunError("interrupted during an upload")
         left = self.size_bytes - self._position
         count = left if size is None or size < 0 else max(0, min(size, left))
