@@ -106,7 +106,8 @@ def supervised(
 ) -> Iterator[Callable[[Failure | None], None]]:
     """Within the block the service manager hears of the run; call the result with how it ended."""
     status = ServiceStatus(time.monotonic)
-    heartbeat = Heartbeat(supervisor, session.stop, status.line, lambda: status.events)
+    session.signs.append(lambda: status.events)
+    heartbeat = Heartbeat(supervisor, session.stop, status.line, session.moves)
     session.followers.append(status)
     session.begun = heartbeat.ready
     last = "ended at once"

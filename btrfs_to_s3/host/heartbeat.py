@@ -3,8 +3,9 @@
 The watchdog's ping says that the *work* is alive, not that a thread is. Signs of life are
 
 - whatever the run reports: bytes that moved, a chunk stored, the next activity;
-- a wait on purpose (``Cancellation.wait``), also an hour at the outage gate or days for a thaw, and
-  the looks of requests and of bodies on the wire, which use the same call: they end by themselves;
+- requests to the service and the pieces of their bodies, however slow the line;
+- a wait on purpose (``Cancellation.wait``), also an hour at the outage gate or days for a thaw: it
+  ends by itself;
 - CPU time of child processes: ``btrfs send`` can compare for long and write nothing.
 
 Threads that only wait for each other, as in a deadlock, give none, and neither does a call that
@@ -35,8 +36,8 @@ _STATUS_EVERY_S: Final = 2.0
 class Heartbeat:
     """Speaks to the service manager from a thread of its own, between ``start`` and ``end``.
 
-    ``status`` is what the run is doing now, and ``signs`` a value that changes with every event
-    it reports; both are asked from that thread.
+    ``status`` is what the run is doing now, and ``signs`` a value that changes with everything it
+    reports and moves; both are asked from that thread.
     """
 
     def __init__(

@@ -267,5 +267,6 @@ def _piece(session: Session, body: StreamingBody, wanted: int) -> bytes:
 
 
 def _checkpoint(session: Session) -> None:
-    if session.cancel.wait(0.0):  # bytes that move are a sign of life
+    if session.cancel.is_set():
         raise InterruptedRunError("interrupted during a download")
+    session.counter.piece()

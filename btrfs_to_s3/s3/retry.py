@@ -129,7 +129,7 @@ class Retrier:
         self, operation: str, key: str, cancel: Cancellation, last: BtrfsToS3Error | None
     ) -> Pass:
         passed = self._gate.enter(cancel, fresh=last is None)
-        if cancel.wait(0.0):  # every attempt is a sign of life
+        if cancel.is_set():
             if passed is not None:
                 self._gate.abandoned(passed)
             raise interrupted(operation, key) from last
