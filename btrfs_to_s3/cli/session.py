@@ -19,7 +19,7 @@ from btrfs_to_s3.errors import ConfigError, InterruptedRunError, ReceiveError, S
 from btrfs_to_s3.host.clock import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import TextIO
@@ -102,7 +102,8 @@ class Session:
     """One call of the program.
 
     ``settings`` are the setting options of the command, as given. ``followers`` hear of the run's
-    progress beside the screen; they must be there before the reporter is asked for.
+    progress beside the screen; they must be there before the reporter is asked for. ``begun`` is
+    called when the configuration was read. ``signs`` give values that change while work is alive.
     """
 
     environ: Mapping[str, str]
@@ -113,6 +114,12 @@ class Session:
     settings: dict[str, str | None] = field(default_factory=dict)
     followers: list[Reporter] = field(default_factory=list)
     machine: Machine = field(default_factory=Machine)
+    begun: Callable[[], None] = lambda: None
+    signs: list[Callable[[], Hashable]] = field(default_factory=list)
+
+    def moves(self) -> Hashable:
+        """What all ``signs`` say now."""
+        return tuple(sign() for sign in tuple(self.signs))
 
     @cached_property
     def messages(self) -> Messages:
@@ -145,6 +152,7 @@ class Session:
         _log.debug("the configuration that counts:\n%s", as_toml(config))
         for warning in config.warnings:
             self.messages.warn(warning)
+        self.begun()
         return config
 
     def one_config(self) -> Config:
@@ -212,6 +220,8 @@ class Session:
         reporter: Reporter = self.reporter
         if len(config.repositories) > 1 and not config.chosen:
             reporter = Labelled(reporter, config.name)
-        return application(
+        made = application(
             config, self.environ, self.stop, reporter, looking=looking, shares=shares
         )
+        self.signs.append(lambda: made.store.moves)
+        return made
