@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,8 @@ from btrfs_to_s3.errors import ConfigError, InterruptedRunError, ReceiveError, S
 from btrfs_to_s3.host.clock import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Hashable, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import TextIO
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.cli.telling import Telling
     from btrfs_to_s3.config.effective import Config
     from btrfs_to_s3.errors import BtrfsToS3Error
+    from btrfs_to_s3.host.power import Power
     from btrfs_to_s3.host.signals import StopSignal
     from btrfs_to_s3.ports import Reporter
     from btrfs_to_s3.wiring.application import Application
@@ -88,14 +90,25 @@ class Labelled:
         self.reporter.end()
 
 
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What stands for this machine: tests put theirs in its place.
+
+    ``power`` says whether it is on battery; None asks it.
+    """
+
+    power: Callable[[], Power] | None = None
+
+
 @dataclass
 class Session:
     """One call of the program.
 
     ``settings`` are the setting options of the command, as given. ``followers`` hear of the run's
-    progress beside the screen; they must be there before the reporter is asked for. ``ledger`` is
-    told by the command what it works on and what became of it; ``follower`` and ``telling`` are
-    there while a run is followed, and told of when it is over.
+    progress beside the screen; they must be there before the reporter is asked for. ``begun`` is
+    called when the configuration was read. ``signs`` give values that change while work is alive.
+    ``ledger`` is told by the command what it works on and what became of it; ``follower`` and
+    ``telling`` are there while a run is followed, and told of when it is over.
     """
 
     environ: Mapping[str, str]
@@ -108,6 +121,13 @@ class Session:
     ledger: Ledger = field(default_factory=Ledger)
     follower: RunFollower | None = None
     telling: Telling | None = None
+    machine: Machine = field(default_factory=Machine)
+    begun: Callable[[], None] = lambda: None
+    signs: list[Callable[[], Hashable]] = field(default_factory=list)
+
+    def moves(self) -> Hashable:
+        """What all ``signs`` say now."""
+        return tuple(sign() for sign in tuple(self.signs))
 
     @cached_property
     def messages(self) -> Messages:
@@ -140,6 +160,7 @@ class Session:
         _log.debug("the configuration that counts:\n%s", as_toml(config))
         for warning in config.warnings:
             self.messages.warn(warning)
+        self.begun()
         return config
 
     def one_config(self) -> Config:
@@ -177,6 +198,26 @@ class Session:
                 raise
             raise ConfigError(f"{option}{colon}{what}", hint=error.hint) from error
 
+    def under_conditions(
+        self, config: Config, activity: str, *, moves_data: bool = False
+    ) -> AbstractContextManager[None]:
+        """The run's work, once and as the settings of this machine allow it (wiring.conditions)."""
+        conditions = lazily("btrfs_to_s3.wiring.conditions:under")
+        surroundings = lazily("btrfs_to_s3.wiring.conditions:Surroundings")(
+            self.reporter, self.stop
+        )
+        if self.machine.power is not None:
+            surroundings = replace(surroundings, power=self.machine.power)
+        made: AbstractContextManager[None] = conditions(
+            config.machine, surroundings, activity, moves_data=moves_data
+        )
+        return made
+
+    def awake(self, activity: str) -> AbstractContextManager[None]:
+        """The machine does not go to sleep meanwhile."""
+        made: AbstractContextManager[None] = lazily("btrfs_to_s3.host.awake:awake")(activity)
+        return made
+
     def application(self, config: Config, *, looking: bool = False, shares: int = 1) -> Application:
         """The repository and this machine; ``looking`` writes nothing on this machine either.
 
@@ -192,4 +233,5 @@ class Session:
         )
         if self.follower is not None and not looking:
             made.while_open(self.follower.within(made.state.directory))
+        self.signs.append(lambda: made.store.moves)
         return made

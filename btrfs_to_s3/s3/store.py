@@ -124,6 +124,11 @@ class S3Store:
         """How often a call was tried again so far."""
         return self._session.counter.retries()
 
+    @property
+    def moves(self) -> tuple[int, int]:
+        """Changes while requests are made and bytes move: the work with the service is alive."""
+        return self._session.counter.moves
+
     def check_access(self, key: str) -> None:
         """Prove that the bucket can be reached and read with these credentials; one request.
 

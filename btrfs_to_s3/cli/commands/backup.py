@@ -126,9 +126,10 @@ def backup(  # noqa: PLR0913 - one argument for each option
         return each(session, places, lambda place: _look(session, place, runs[place.name]))
     for place, sources in by_place:
         session.ledger.works_on(place, [source.label for source in sources])
-    if len(places) > 1:
-        return _back_up_many(session, places, runs)
-    return _back_up(session, places[0], runs[places[0].name])
+    with session.under_conditions(places[0], "a backup", moves_data=True):
+        if len(places) > 1:
+            return _back_up_many(session, places, runs)
+        return _back_up(session, places[0], runs[places[0].name])
 
 
 COMMAND = backup

@@ -11,7 +11,15 @@ import click
 
 from btrfs_to_s3.cli.commands.backup import failures_of, look
 from btrfs_to_s3.cli.exit_codes import of_sources
-from btrfs_to_s3.cli.options import CHAINS, REPOSITORY, TRANSFER, WRITING, Command, takes
+from btrfs_to_s3.cli.options import (
+    CHAINS,
+    REPOSITORY,
+    RUNNING,
+    TRANSFER,
+    WRITING,
+    Command,
+    takes,
+)
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import compact as compact_rendering
 from btrfs_to_s3.cli.rendering import documents, text
@@ -50,7 +58,7 @@ _FULL = BackupOptions(full=True)
     is_flag=True,
     help="Only say what would be done and why; write nothing. [default: do it]",
 )
-@takes(*REPOSITORY, *TRANSFER, *WRITING, *CHAINS, KEEP, KEEP_LOCAL, PRICES)
+@takes(*REPOSITORY, *TRANSFER, *WRITING, *CHAINS, *RUNNING, KEEP, KEEP_LOCAL, PRICES)
 @takes(NOTIFY_URLS, METRICS_FILE)
 @click.pass_obj
 def compact(session: Session, *, sources: tuple[str, ...], force: bool, dry_run: bool) -> Result:
@@ -66,7 +74,14 @@ def compact(session: Session, *, sources: tuple[str, ...], force: bool, dry_run:
     chosen = {place.name: selected for place, selected in by_place}
     job = _Job(bool(sources), force, dry_run)
     places = [place for place, _ in by_place]
-    return each(session, places, lambda place: _compact(session, place, chosen[place.name], job))
+    with (
+        nullcontext()
+        if dry_run
+        else session.under_conditions(config, "a new full backup", moves_data=True)
+    ):
+        return each(
+            session, places, lambda place: _compact(session, place, chosen[place.name], job)
+        )
 
 
 COMMAND = compact
