@@ -15,20 +15,24 @@ from btrfs_to_s3.cli.rendering import doctor as doctor_rendering
 from btrfs_to_s3.cli.rendering import documents, text
 from btrfs_to_s3.cli.rendering import plan_cost as plan_cost_rendering
 from btrfs_to_s3.cli.rendering import prune as prune_rendering
+from btrfs_to_s3.cli.rendering import status as status_rendering
 from btrfs_to_s3.cli.rendering import thaw as thaw_rendering
 from btrfs_to_s3.cli.rendering import verify as verify_rendering
 from btrfs_to_s3.cli.rendering.doctor import Findings
 from btrfs_to_s3.cli.rendering.prune import Priced
+from btrfs_to_s3.cli.rendering.status import ShownStatus
 from btrfs_to_s3.cli.repositories import failed as failed_repository
 from btrfs_to_s3.cli.repositories import grouped
 from btrfs_to_s3.config.load import load
 from btrfs_to_s3.config.repository import RepositoryUrl
 from btrfs_to_s3.errors import SourceError, UnreachableError
 from btrfs_to_s3.format import keys
+from btrfs_to_s3.model.account import LastRun, Trouble
 from btrfs_to_s3.model.backup import Head
 from btrfs_to_s3.model.bucket import Lifecycle
 from btrfs_to_s3.model.check import failed, unknown
 from btrfs_to_s3.model.identity import Kind, SourceId
+from btrfs_to_s3.model.running import Progress, Running
 from btrfs_to_s3.operations.backup.backup import BackupResult
 from btrfs_to_s3.operations.backup.run import SourceOutcome
 from btrfs_to_s3.operations.copy.copy import CopyResult
@@ -217,12 +221,28 @@ def show() -> Rendering:
 
 
 def status() -> Rendering:
-    limit = timedelta(hours=26)
-    sources = freshness([HEAD, head(source_id=HOME)], T0 + days(3.5), limit)
-    report = StatusReport(sources, (Unreadable(HOME, DAMAGED),), ("srv",))
+    limit, now = timedelta(hours=26), T0 + days(3.5)
+    sources = freshness([HEAD, head(source_id=HOME)], now, limit)
+    lost = Trouble(4, "unreachable", "no answer from s3.example", "is the network there?")
+    stopped = Trouble(130, "interrupted", "stopped by SIGTERM", "run the same command again")
+    report = StatusReport(
+        sources,
+        (Unreadable(HOME, DAMAGED),),
+        ("srv",),
+        all_hosts=False,
+        other_sources=2,
+        errors={SOURCE_ID: LastRun("backup", now - days(0.1), now - days(0.09), lost)},
+        never_errors={"srv": LastRun("backup", now - days(0.2), now - days(0.19), stopped)},
+        command_errors=(LastRun("prune", now - days(0.1), now - days(0.09), lost),),
+        ours=frozenset({SOURCE_ID}),
+    )
+    began = now - timedelta(seconds=100)
+    progress = Progress("data", "full backup", began, 400 * MIB, 100 * MIB, 50 * MIB, 12)
+    runs = (Running("backup", 4242, began, now, progress), Running("verify", 17, began, now, None))
+    shown = ShownStatus(report, now, runs, {SOURCE_ID: T0 + days(4)})
     return (
-        documents.with_failure(documents.of_status(URL, report, limit), Failure.of(DAMAGED)),
-        text.of_status(report),
+        documents.with_failure(status_rendering.document(URL, shown, limit), Failure.of(DAMAGED)),
+        status_rendering.text(shown),
     )
 
 

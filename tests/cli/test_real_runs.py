@@ -92,6 +92,8 @@ def test_documents_of_real_runs_have_the_keys_of_the_golden_ones(
 
     status, golden = program.run("status", "--json", "--max-age", "1h").document, _golden("status")
     assert set(golden) - set(status) == {"error"}
+    for each in golden["sources"]:
+        each["running"] = each["last_error"] = None
     assert _shape(status["sources"]) == _shape(golden["sources"])
 
     arguments = ("restore", data.name, "--target", target, "--json")

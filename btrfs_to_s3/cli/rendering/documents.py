@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.operations.repository.listing import Listing, ShownBackup, Unreadable
     from btrfs_to_s3.operations.restore.compare import TreeComparison
     from btrfs_to_s3.operations.restore.restore import RestoreResult
-    from btrfs_to_s3.operations.status import StatusReport
     from btrfs_to_s3.plan.restore.restore import RestorePlan
-    from btrfs_to_s3.plan.status import Freshness
 
 Document = dict[str, object]
 
@@ -88,7 +86,7 @@ def of_listing(
             }
             for head in listing.heads
         ],
-        "unreadable": [_unreadable(each) for each in listing.unreadable],
+        "unreadable": [unreadable(each) for each in listing.unreadable],
     }
 
 
@@ -130,7 +128,7 @@ def of_holds(repository: str, found: HoldListing) -> Document:
     return {
         "repository": repository,
         "holds": [of_hold(hold) for hold in found.holds],
-        "unreadable": [_unreadable(each) for each in found.listing.unreadable],
+        "unreadable": [unreadable(each) for each in found.listing.unreadable],
     }
 
 
@@ -154,17 +152,6 @@ def of_hold(hold: Hold) -> Document:
         "since_time": time(hold.since),
         "reason": hold.reason,
         "writer": hold.writer,
-    }
-
-
-def of_status(repository: str, report: StatusReport, max_age: timedelta | None) -> Document:
-    """How fresh every source is."""
-    return {
-        "repository": repository,
-        "max_age_s": None if max_age is None else seconds(max_age),
-        "sources": [_freshness(each) for each in report.sources],
-        "never_backed_up": list(report.never),
-        "unreadable": [_unreadable(each) for each in report.unreadable],
     }
 
 
@@ -309,20 +296,8 @@ def _source(head: Head) -> Document:
     }
 
 
-def _freshness(each: Freshness) -> Document:
-    return {
-        "source_id": str(each.source_id),
-        "label": each.source_id.label,
-        "host": each.host_name,
-        "stale": each.stale,
-        "reason": each.reason,
-        "last_success_time": None if each.last_success is None else time(each.last_success),
-        "age_s": None if each.age is None else seconds(each.age),
-        "newest": None if each.newest is None else entry_of(each.newest),
-    }
-
-
-def _unreadable(each: Unreadable) -> Document:
+def unreadable(each: Unreadable) -> Document:
+    """A source whose head cannot be relied on."""
     return {"source_id": str(each.source_id), "error": error(Failure.of(each.error))}
 
 

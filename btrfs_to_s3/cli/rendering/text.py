@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from btrfs_to_s3.operations.prune.holds import Hold, HoldChange, HoldListing
     from btrfs_to_s3.operations.repository.listing import Listing, ShownBackup
     from btrfs_to_s3.operations.restore.restore import RestoreResult
-    from btrfs_to_s3.operations.status import StatusReport
     from btrfs_to_s3.plan.backup.backup import BackupPlan
     from btrfs_to_s3.plan.restore.restore import RestorePlan
 
@@ -245,30 +244,6 @@ def of_hold_change(change: HoldChange, *, held: bool) -> list[RenderableType]:
 
 def _because(hold: Hold) -> str:
     return "" if hold.reason is None else f": {hold.reason}"
-
-
-def of_status(report: StatusReport) -> list[RenderableType]:
-    """A line for each source."""
-    rows = [
-        (
-            each.host_name,
-            each.source_id.label,
-            "STALE" if each.stale else "ok",
-            "never" if each.last_success is None else human.moment(each.last_success),
-            "-" if each.age is None else human.span(each.age),
-            "-" if each.newest is None else str(each.newest.backup_id),
-            each.reason,
-        )
-        for each in report.sources
-    ]
-    rows += [
-        ("(this host)", label, "STALE", "never", "-", "-", "it is configured here and not stored")
-        for label in report.never
-    ]
-    if not rows:
-        return [] if report.unreadable else [line("no backups yet")]
-    columns = ("HOST", "SOURCE", "STATE", "LAST SUCCESS", "AGE", "NEWEST BACKUP", "WHY")
-    return [table(columns, rows, right=("AGE",))]
 
 
 def of_restore(

@@ -39,12 +39,12 @@ def configured_as(services: Services, label: str, listing: Listing) -> SourceId 
         return remembered
     host = services.access.host
     named = [head for head in listing.heads if head.source_id.label == label]
-    here = [head.source_id for head in named if _is_here(head, host)]
+    here = [head.source_id for head in named if is_here(head, host)]
     here += [source_id for source_id in damaged if source_id.label == label]
     return here[0] if here else None
 
 
-def _is_here(head: Head, host: Host) -> bool:
+def is_here(head: Head, host: Host) -> bool:
     """Whether this host wrote the head last."""
     return host.host_id == head.host_id or host.host_name == head.host_name
 
