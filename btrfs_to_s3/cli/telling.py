@@ -8,6 +8,7 @@ either. What cannot be told is a warning; the end waits for the outside no longe
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -28,8 +29,7 @@ from btrfs_to_s3.operations.history import recall_sources, remember_run
 from btrfs_to_s3.wiring.told import local_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Sequence
 
     from btrfs_to_s3.cli.exit_codes import Failure
     from btrfs_to_s3.cli.session import Session
@@ -81,36 +81,44 @@ class Telling:
         try:
             self._follower.close()
             if self._command not in _FOLLOWED_ONLY:
-                self._tell(failure)
-        except Exception as error:  # noqa: BLE001 - the boundary: telling never fails a run
-            self._warn(f"how this run went could not be told: {type(error).__name__}: {error}")
+                with self._warning("how this run went could not be told"):
+                    self._tell(failure)
         finally:
             with self._lock:
                 # A thread that writes while Python ends can end it badly.
                 self._over = True
 
     def _tell(self, failure: Failure | None) -> None:
-        stopped, messages = self._session.stop.is_set(), self._session.messages
-        log = "\n".join(messages.tail)
+        stopped, log = self._session.stop.is_set(), "\n".join(self._session.messages.tail)
         run = self._session.ledger.account(
             self._command, self._host, self._started, utc_now(), failure
         )
-        remembered = self._remember(run)
-        notifier = self._notifier(run, remembered)
-        threads: list[threading.Thread] = [] if notifier is None else [notifier]
+        threads: list[threading.Thread] = []
         if self._pinger is not None:
             signal = self._signal(run)
             self._pinger.send(signal, "" if signal is Signal.SUCCESS else self._hidden(log))
             threads.append(self._pinger.finish())
-        if self._command in _MEASURED and self._told.metrics_file is not None:
-            self._measure(self._told.metrics_file)
-        try:
+        with contextlib.ExitStack() as closing:
+            with self._warning("what became of it is not remembered"):
+                remembered = self._remember(run)
+                with self._warning("nobody was notified"):
+                    notifier = self._notifier(run, remembered)
+                    if notifier is not None:
+                        closing.callback(notifier.close)
+                        threads.append(notifier)
+            with self._warning("metrics_file was not written"):
+                self._measure()
             late = self._wait(threads, stopped=stopped)
             if late:
                 self._warn(f"given up: {', '.join(thread.name for thread in late)}")
-        finally:
-            if notifier is not None:
-                notifier.close()
+
+    @contextlib.contextmanager
+    def _warning(self, what: str) -> Iterator[None]:
+        """One way of telling that fails costs no other; only a bug or this machine gets here."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - the boundary: telling never fails a run
+            self._warn(f"{what}: {type(error).__name__}: {self._hidden(str(error))}")
 
     def _remember(self, run: RunAccount) -> list[Remembered]:
         remembered = []
@@ -147,8 +155,11 @@ class Telling:
             return None
         return Notifier(urls, Notification(title, self._hidden(body), run.failed), self._warn)
 
-    def _measure(self, path: Path) -> None:
+    def _measure(self) -> None:
         """Write what is remembered of every source of the configuration's repositories."""
+        path = self._told.metrics_file
+        if path is None or self._command not in _MEASURED:
+            return
         series = [
             metrics.Series(self._host, str(config.repository), history)
             for config, labels in self._measured()

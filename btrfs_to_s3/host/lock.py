@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Self
 
 import psutil
 
+from btrfs_to_s3.config.settings import SETTINGS
 from btrfs_to_s3.errors import LocalSpaceError, LockedError, SourceError, UsageError
 from btrfs_to_s3.host.durable import ensure_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
 
@@ -110,9 +112,20 @@ class RunLock:
 
 def _write_holder(descriptor: int) -> None:
     process = psutil.Process()
-    holder = Holder(process.pid, process.create_time(), shlex.join(process.cmdline()))
+    holder = Holder(process.pid, process.create_time(), shown_command(process.cmdline()))
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
+
+
+def shown_command(arguments: Iterable[str]) -> str:
+    """A command line without the values of secret settings, which everybody is shown."""
+    secret = {setting.option for setting in SETTINGS if setting.secret}
+    shown, hide = [], False
+    for argument in arguments:
+        name, equals, _ = argument.partition("=")
+        shown.append("…" if hide else f"{name}=…" if name in secret and equals else argument)
+        hide = argument in secret
+    return shlex.join(shown)
 
 
 def _read_holder(descriptor: int) -> Holder | None:

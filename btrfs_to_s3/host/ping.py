@@ -106,7 +106,7 @@ class Pinger:
                 headers=headers,
                 timeout=urllib3.Timeout(total=self._limits.timeout_s),
                 # No retries of its own: it would log the address.
-                retries=urllib3.Retry(0, redirect=3, raise_on_redirect=False),
+                retries=urllib3.Retry(None, connect=0, read=0, status=0, other=0, redirect=3),
             )
         if answer.status < 300:  # noqa: PLR2004 - RFC 9110, 15
             return None, True

@@ -12,7 +12,7 @@ from btrfs_to_s3.cli.lazily import lazily
 from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import doctor as doctor_rendering
-from btrfs_to_s3.cli.rendering import documents
+from btrfs_to_s3.cli.rendering import documents, human
 from btrfs_to_s3.cli.rendering.doctor import Findings
 from btrfs_to_s3.cli.repositories import each
 from btrfs_to_s3.config.settings import (
@@ -24,6 +24,7 @@ from btrfs_to_s3.config.settings import (
 )
 from btrfs_to_s3.config.sources import select_by_repository
 from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode, InterruptedRunError, UsageError
+from btrfs_to_s3.host.notify import INSTALL, is_installed, unusable
 from btrfs_to_s3.model.check import Check, Verdict, passed, unknown, warned
 from btrfs_to_s3.operations.doctor import (
     ServiceReport,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from btrfs_to_s3.cli.session import Session
-    from btrfs_to_s3.config.effective import Config, SourceConfig, SourcePolicy
+    from btrfs_to_s3.config.effective import Config, SourceConfig, SourcePolicy, Told
     from btrfs_to_s3.host.memory import Affordable
     from btrfs_to_s3.model.place import StatePlace
     from btrfs_to_s3.ports import BtrfsInspection
@@ -159,6 +160,7 @@ def _examine(
     state: StatePlace = lazily("btrfs_to_s3.wiring.machine:state_place")(config, session.environ)
     findings.checks = [
         *_configuration(config),
+        *_told(config.told),
         *examine_machine(_inspection(config.policy), protocols),
         judgement.judge_state(state),
         judgement.judge_memory(config.concurrency, affordable.concurrency, affordable.reason),
@@ -174,6 +176,25 @@ def _configuration(config: Config) -> list[Check]:
         return [warned("configuration", warning, remedy) for warning in config.warnings]
     where = "no file; the environment and options" if config.file is None else str(config.file)
     return [passed("configuration", where)]
+
+
+def _told(told: Told) -> list[Check]:
+    """Whether those who are to be told can be."""
+    checks = []
+    if told.notify_urls and not is_installed():
+        text = "notify_urls is set, but nobody is notified: apprise is not installed"
+        checks.append(warned("notify", text, INSTALL))
+    elif told.notify_urls:
+        bad = unusable(told.notify_urls)
+        text = f"notify_urls: apprise makes nothing of {', '.join(bad)}"
+        remedy = "its documentation has the form of every service's addresses"
+        good = passed("notify", human.count(len(told.notify_urls), "address", "addresses"))
+        checks.append(warned("notify", text, remedy) if bad else good)
+    if told.metrics_file is not None and not told.metrics_file.parent.is_dir():
+        text = f"metrics_file: {told.metrics_file.parent} is no directory: nothing is written"
+        remedy = "make it, or name the directory that node_exporter's textfile collector reads"
+        checks.append(warned("metrics_file", text, remedy))
+    return checks
 
 
 def _no_source() -> Check:

@@ -1,0 +1,58 @@
+"""Everybody is told through the real apprise, in a process that ends when it is told to."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import psutil
+import pytest
+
+from btrfs_to_s3.host.notify import Notification, Notifier, unusable
+from tests.cli.watch_service import WatchService
+
+TOLD = Notification("it failed", "line 1\nline 2 <b>&\n", failure=True)
+
+
+def _notify(*urls: str, within_s: float = 60) -> list[str]:
+    warnings: list[str] = []
+    notifier = Notifier(urls, TOLD, warnings.append)
+    notifier.join(within_s)
+    notifier.close()
+    return warnings
+
+
+def test_what_is_told_arrives_as_it_was_written() -> None:
+    with WatchService() as service:
+        assert _notify(f"json://{service.address}/a") == []
+    (message,) = [json.loads(heard.body) for heard in service.heard]
+    assert (message["title"], message["message"]) == ("it failed", "line 1\nline 2 <b>&")
+    assert message["type"] == "failure"
+
+
+def test_one_that_cannot_be_told_keeps_no_other_from_it() -> None:
+    with WatchService() as good, WatchService(status=500) as bad:
+        warnings = _notify(
+            f"json://{bad.address}/5ecre7", "nosuch://5ecre7", f"json://{good.address}/"
+        )
+    assert len(good.heard) == 1
+    assert sorted(warnings) == [
+        "notify_urls: number 1 (json://) could not be told: it was not taken",
+        "notify_urls: number 2 (nosuch://) could not be told: apprise knows no such address",
+    ]
+
+
+def test_one_that_hangs_is_left_behind_and_no_process_stays() -> None:
+    before = set(psutil.Process().children())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        began = time.monotonic()
+        (warning,) = _notify(f"json://127.0.0.1:{server.getsockname()[1]}/5ecre7", within_s=1)
+    assert time.monotonic() - began < 3
+    assert warning == "notify_urls: number 1 (json://) could not be told: there was no answer"
+    assert set(psutil.Process().children()) <= before
+
+
+@pytest.mark.filterwarnings("ignore:.*slated for removal in Python:DeprecationWarning")
+def test_addresses_that_apprise_does_not_know_are_named_without_their_secrets() -> None:
+    assert unusable(["json://localhost/5ecre7", "nosuch://5ecre7"]) == ("number 2 (nosuch://)",)
