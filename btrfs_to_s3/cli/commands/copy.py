@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
+from btrfs_to_s3.cli.options import NETWORK, REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import copy as copy_rendering
 from btrfs_to_s3.config import settings as s
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     help="Only say what would be copied; write nothing, here or there. [default: do it]",
 )
 @takes(*REPOSITORY, *TRANSFER, s.STORAGE_CLASS, s.METADATA_CLASS, s.SSE, s.SSE_KMS_KEY_ID)
+@takes(*NETWORK)
 @click.pass_obj
 def copy(session: Session, *, source: str, to: str, dry_run: bool) -> Result:
     """Copy a backup, and those of its ancestors that are missing there, to another repository.
@@ -50,8 +51,8 @@ def copy(session: Session, *, source: str, to: str, dry_run: bool) -> Result:
     """
     config, target_config = session.one_config(), session.config_of(to, "--to")
     with (
-        session.application(config, looking=True) as origin,
-        session.application(target_config, looking=dry_run) as target,
+        session.application(config, looking=True, running=not dry_run) as origin,
+        session.application(target_config, looking=dry_run, running=not dry_run) as target,
     ):
         prepare_to_read(origin.services())
         head, entry = find_backup(origin.services(), source)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
+from btrfs_to_s3.cli.options import NETWORK, REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import documents
 from btrfs_to_s3.cli.rendering import verify as verify_rendering
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     "list that was lost or rolled back. [default: nothing is written]",
 )
 @takes(*REPOSITORY, *TRANSFER)
+@takes(*NETWORK)
 @click.pass_obj
 def verify(
     session: Session, *, source: str | None, level: str, checksums: bool, rebuild_head: bool
@@ -100,7 +101,7 @@ class _Checks:
 
 def _verify(session: Session, config: Config, checks: _Checks) -> Result:
     """The check of one repository."""
-    with session.application(config) as app:
+    with session.application(config, running=True) as app:
         with app.lock() if checks.rebuild_head else nullcontext():
             prepare_to_read(app.services())
             services = app.services()
