@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.host.signals import StopSignal
     from btrfs_to_s3.ports import Reporter
     from btrfs_to_s3.wiring.application import Application
+    from btrfs_to_s3.wiring.network import Departure, Patience
 
 _log = logging.getLogger(__name__)
 
@@ -124,6 +125,7 @@ class Session:
     machine: Machine = field(default_factory=Machine)
     begun: Callable[[], None] = lambda: None
     signs: list[Callable[[], Hashable]] = field(default_factory=list)
+    _patience: Patience | None = field(default=None, init=False)
 
     def moves(self) -> Hashable:
         """What all ``signs`` say now."""
@@ -218,20 +220,39 @@ class Session:
         made: AbstractContextManager[None] = lazily("btrfs_to_s3.host.awake:awake")(activity)
         return made
 
-    def application(self, config: Config, *, looking: bool = False, shares: int = 1) -> Application:
+    def application(
+        self, config: Config, *, looking: bool = False, shares: int = 1, running: bool = False
+    ) -> Application:
         """The repository and this machine; ``looking`` writes nothing on this machine either.
 
         ``shares`` is how many are open side by side. What is told of one of several repositories
-        begins with its name.
+        begins with its name. ``running`` is for work that obeys the network policy.
         """
         application: type[Application] = lazily("btrfs_to_s3.wiring.application:Application")
         reporter: Reporter = self.reporter
         if len(config.repositories) > 1 and not config.chosen:
             reporter = Labelled(reporter, config.name)
         made = application(
-            config, self.environ, self.stop, reporter, looking=looking, shares=shares
+            config,
+            self.environ,
+            self.stop,
+            reporter,
+            looking=looking,
+            shares=shares,
+            departure=self._departure(config) if running else None,
         )
         if self.follower is not None and not looking:
             made.while_open(self.follower.within(made.state.directory))
         self.signs.append(lambda: made.store.moves)
         return made
+
+    def _departure(self, config: Config) -> Departure | None:
+        """How the network policy is obeyed; None, and nothing is loaded for it, without one."""
+        machine = config.machine
+        if not machine.restricts_network:
+            return None
+        if self._patience is None:
+            patience: type[Patience] = lazily("btrfs_to_s3.wiring.network:Patience")
+            self._patience = patience(machine.network_wait.total_seconds())
+        departure: type[Departure] = lazily("btrfs_to_s3.wiring.network:Departure")
+        return departure.of(config, self._patience)

@@ -64,6 +64,11 @@ class MachinePolicy:
     network_exclude: tuple[str, ...]
     network_wait: timedelta
 
+    @property
+    def restricts_network(self) -> bool:
+        """Whether it matters through which interface data goes."""
+        return bool(self.network_interfaces or self.network_exclude)
+
 
 @dataclass(frozen=True, slots=True)
 class Told:

@@ -9,6 +9,7 @@ from btrfs_to_s3.model.bucket import Versioning
 from btrfs_to_s3.model.check import Check, failed, passed, unknown, warned
 from btrfs_to_s3.model.versions import numbers
 from btrfs_to_s3.plan.backup.backup import refuse_source
+from btrfs_to_s3.plan.network import through
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from btrfs_to_s3.errors import BtrfsToS3Error
     from btrfs_to_s3.model.bucket import ObjectLock
+    from btrfs_to_s3.model.network import Route
     from btrfs_to_s3.model.objects import Capabilities
     from btrfs_to_s3.model.place import SnapshotDirectory, SourcePlace, StatePlace
     from btrfs_to_s3.model.subvolume import SendOptions, Subvolume
@@ -122,6 +124,18 @@ def judge_memory(wanted: int, affordable: int, reason: str | None) -> Check:
         "memory",
         reason,
         f"backups are slower so; lower part_size, or set concurrency = {affordable}",
+    )
+
+
+def judge_network(host: str, routes: Sequence[Route], why_not: str | None) -> Check:
+    """The way to the service, under a policy that asks for certain ones."""
+    if why_not is None:
+        return passed("network", f"{host} is reached by a way that may be used: {through(routes)}")
+    return warned(
+        "network",
+        f"{host}: {why_not}",
+        "runs wait until there is another route, and end with 4 after network_wait; "
+        "docs/network.md says what counts as one",
     )
 
 

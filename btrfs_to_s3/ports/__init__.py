@@ -3,6 +3,7 @@
 from btrfs_to_s3.ports.btrfs import Btrfs, BtrfsInspection, ReceiveSink, SendStream, Volume
 from btrfs_to_s3.ports.bucket import BatchJobs, Bucket
 from btrfs_to_s3.ports.cancellation import Cancellation
+from btrfs_to_s3.ports.network import Way
 from btrfs_to_s3.ports.reporter import Reporter
 from btrfs_to_s3.ports.state import Journal, LocalState
 from btrfs_to_s3.ports.store import Body, ObjectStore
@@ -21,4 +22,5 @@ __all__ = [
     "Reporter",
     "SendStream",
     "Volume",
+    "Way",
 ]

@@ -6,6 +6,11 @@ others wait. A probe that is answered (an error about the request itself is an a
 gate. After ``patience_s`` the waiting calls get None from ``enter`` and end with the last
 error; a call that begins later may still try once, so a service that came back is noticed.
 
+Attempts are also held back while there is an objection to the way to the service (a route through
+an interface that may not be used). Then there is no probe: nothing is sent at all. It costs no
+attempt, and ends with the objection, or after ``patience_s`` like an outage. What failed before
+tells nothing of another way: an outage that was under way is forgotten.
+
 Nothing blocks on a lock while waiting: waiters sleep on their own ``Cancellation`` in short
 slices and look again, so a missed wake-up or a lost probe cannot hang them.
 """
@@ -21,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from btrfs_to_s3.ports import Cancellation
+    from btrfs_to_s3.ports import Cancellation, Way
 
 _log = logging.getLogger(__name__)
 _SLICE_S: Final = 1.0
@@ -58,15 +63,18 @@ class OutageGate:
         "_clock",
         "_ever_answered",
         "_failures",
+        "_held_since",
         "_last_error",
         "_lock",
         "_next_probe",
+        "_objection",
         "_opened",
         "_probes",
         "_probing",
         "_random",
         "_settings",
         "_told",
+        "_way",
     )
 
     def __init__(
@@ -75,8 +83,10 @@ class OutageGate:
         *,
         clock: Callable[[], float],
         random: Callable[[], float],
+        way: Way | None = None,
     ) -> None:
         self._settings = settings
+        self._way = way
         self._clock = clock
         self._random = random
         self._lock = threading.Lock()
@@ -88,6 +98,8 @@ class OutageGate:
         self._probing = False
         self._next_probe = 0.0
         self._told: float | None = None
+        self._held_since: float | None = None
+        self._objection = ""
 
     @property
     def is_open(self) -> bool:
@@ -106,6 +118,18 @@ class OutageGate:
         with self._lock:
             return 0.0 if self._opened is None else self._clock() - self._opened
 
+    def objects(self) -> bool:
+        """Whether there is an objection to the way now, so that attempts are held back."""
+        with self._lock:
+            return self._look()
+
+    def held_back(self) -> tuple[str, float] | None:
+        """The objection that attempts are held back by, and for how many seconds; else None."""
+        with self._lock:
+            if self._held_since is None:
+                return None
+            return self._objection, self._clock() - self._held_since
+
     def enter(self, cancel: Cancellation, *, fresh: bool) -> Pass | None:
         """Wait until this attempt may be made; None when the patience is over.
 
@@ -116,20 +140,45 @@ class OutageGate:
         arrived = self._clock()
         while True:
             with self._lock:
-                if self._opened is None:
-                    return Pass.NORMAL
-                now = self._clock()
-                end = self._opened + self._patience_s()
-                if now >= end and not (fresh and arrived >= end):
-                    return None
-                if not self._probing and (now >= end or now >= self._next_probe):
-                    self._probing = True
-                    return Pass.PROBE
-                pause = _SLICE_S
-                if not self._probing:
-                    pause = min(pause, self._next_probe - now)
-            if cancel.wait(pause):
+                decided = self._held_step() if self._look() else self._step(arrived, fresh=fresh)
+            if not isinstance(decided, float):
+                return decided
+            if cancel.wait(decided):
                 return None
+
+    def _step(self, arrived: float, *, fresh: bool) -> Pass | float | None:
+        """What ``enter`` gives now, or after how many seconds to look again."""
+        if self._opened is None:
+            return Pass.NORMAL
+        now = self._clock()
+        end = self._opened + self._patience_s()
+        if now >= end and not (fresh and arrived >= end):
+            return None
+        if not self._probing and (now >= end or now >= self._next_probe):
+            self._probing = True
+            return Pass.PROBE
+        return _SLICE_S if self._probing else min(_SLICE_S, self._next_probe - now)
+
+    def _held_step(self) -> float | None:
+        """The same while the way is objected to: nobody goes through."""
+        held_s = self._clock() - (self._held_since or 0.0)
+        return None if held_s >= self._settings.patience_s else _SLICE_S
+
+    def _look(self) -> bool:
+        """Look at the way; whether attempts are held back. Tells once of each change."""
+        objection = None if self._way is None else self._way.objection()
+        if objection is not None:
+            self._objection = objection
+            if self._held_since is None:
+                self._held_since = self._clock()
+                self._forget_failures()
+                patience = in_words(self._settings.patience_s)
+                _log.warning("nothing is sent: %s; waiting up to %s", objection, patience)
+        elif self._held_since is not None:
+            held = in_words(self._clock() - self._held_since)
+            _log.warning("the service is reached by a way that may be used, after %s", held)
+            self._held_since = None
+        return objection is not None
 
     def answered(self, passed: Pass) -> None:
         """The service answered, well or with an error about the request itself."""
@@ -140,9 +189,7 @@ class OutageGate:
                 _log.warning("the service answers after %s", in_words(self._clock() - self._told))
                 self._told = None
             self._ever_answered = True
-            self._failures = 0
-            self._opened = None
-            self._probes = 0
+            self._forget_failures()
 
     def failed(self, passed: Pass, error: Exception) -> None:
         """The service could not be reached or refused to work."""
@@ -167,6 +214,11 @@ class OutageGate:
         with self._lock:
             if passed is Pass.PROBE:
                 self._probing = False
+
+    def _forget_failures(self) -> None:
+        self._failures = 0
+        self._opened = None
+        self._probes = 0
 
     def _tell(self, error: Exception) -> None:
         """Say once that the service is waited for, and how long.

@@ -9,6 +9,9 @@ An attempt ends in one of four ways (``Verdict``):
 - OUTAGE: no answer, 5xx or throttling: repeated at most ``attempts`` times while the gate is
   closed. Failures made while the gate is open are not counted against the call: then only the
   gate's patience ends it. So there is one limit at any moment, never a product of two.
+
+An attempt that is broken off, or fails in a way that can heal, while there is an objection to the
+way to the service (``Held``) counts nowhere: it is repeated once the gate lets it through.
 """
 
 from __future__ import annotations
@@ -46,6 +49,15 @@ class Failure:
     verdict: Verdict
     error: BtrfsToS3Error
     retry_after_s: float = 0.0
+
+
+class HeldBackError(UnreachableError):
+    """A request was broken off because its way may not be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An attempt that tells nothing, because its way may not be used."""
 
 
 class Classifier(Protocol):
@@ -105,6 +117,9 @@ class Retrier:
             passed = self._pass(operation, key, cancel, last)
             number += 1
             outcome = self._once(operation, key, attempt, number, passed)
+            if isinstance(outcome, Held):
+                _log.debug("%s %s: attempt %d was held back", operation, key, number)
+                continue
             if not isinstance(outcome, Failure):
                 return outcome[0]
             last = outcome.error
@@ -139,11 +154,13 @@ class Retrier:
 
     def _once(
         self, operation: str, key: str, attempt: Callable[[int], T], number: int, passed: Pass
-    ) -> tuple[T] | Failure:
+    ) -> tuple[T] | Failure | Held:
         """One attempt; whatever happens, the gate hears of it exactly once."""
         told = False
         try:
             result = attempt(number)
+        except HeldBackError:
+            return Held()
         except Exception as error:
             failure = self._classify(error, operation, key)
             if failure is None:
@@ -151,6 +168,8 @@ class Retrier:
             if isinstance(failure.error, InterruptedRunError):
                 # Ours, from a body that was being sent or read: it says nothing of the service.
                 return failure
+            if failure.verdict is not Verdict.FINAL and self._gate.objects():
+                return Held()
             told = True
             if failure.verdict is Verdict.OUTAGE:
                 self._gate.failed(passed, failure.error)
@@ -183,6 +202,17 @@ class Retrier:
         return max(wanted, self._policy.backoff_s(count, self._random()))
 
     def _given_up(self, operation: str, key: str, last: Exception | None) -> UnreachableError:
+        held = self._gate.held_back()
+        if held is not None:
+            objection, held_s = held
+            return UnreachableError(
+                f"nothing was sent to {self._service} for {in_words(held_s)}: {objection}",
+                hint="the work can be resumed by another way; outage_patience sets how long a run "
+                "waits, network_interfaces and network_exclude which ways may be used",
+                operation=operation,
+                key=key,
+                outage_s=round(held_s, 1),
+            )
         waited_s = self._gate.open_for_s()
         last = last or self._gate.last_error
         return UnreachableError(

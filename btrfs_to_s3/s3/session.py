@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from btrfs_to_s3.model.objects import Capabilities
-    from btrfs_to_s3.ports import Body, Cancellation
+    from btrfs_to_s3.ports import Body, Cancellation, Way
 
 T = TypeVar("T")
 
@@ -100,15 +100,20 @@ class Session:
     now: Callable[[], datetime]
 
     @classmethod
-    def open(cls, settings: S3Settings, limits: Limits, world: World) -> Session:
-        """Make a client and everything around it; no request is sent."""
+    def open(
+        cls, settings: S3Settings, limits: Limits, world: World, way: Way | None = None
+    ) -> Session:
+        """Make a client and everything around it; no request is sent.
+
+        Nothing goes out while there is an objection to ``way``; None: any will do.
+        """
         counter = RequestCounter()
-        gate = OutageGate(limits.gate, clock=world.clock, random=world.random)
+        gate = OutageGate(limits.gate, clock=world.clock, random=world.random, way=way)
 
         def bucket(rate: float | None) -> TokenBucket | None:
             return None if rate is None else TokenBucket(rate, clock=world.clock)
 
-        client, watch = make_client(settings, counter), HangWatch()
+        client, watch = make_client(settings, counter), HangWatch(way)
         watch_connections(client, watch)
         return cls(
             settings=settings,

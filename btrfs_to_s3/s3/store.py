@@ -10,6 +10,7 @@ from btrfs_to_s3.s3 import capabilities as probing
 from btrfs_to_s3.s3 import copying, listing, reading, thawing, writing
 from btrfs_to_s3.s3.bucket import S3Bucket
 from btrfs_to_s3.s3.control import S3BatchJobs
+from btrfs_to_s3.s3.destination import destination
 from btrfs_to_s3.s3.session import Limits, Session, World
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         UploadedPart,
     )
     from btrfs_to_s3.model.storage_class import Tier
-    from btrfs_to_s3.ports import Body, Cancellation
+    from btrfs_to_s3.ports import Body, Cancellation, Way
     from btrfs_to_s3.s3.client import S3Settings
 
 
@@ -56,12 +57,14 @@ class S3Store:
         *,
         capabilities: Capabilities | None = None,
         world: World | None = None,
+        way: Way | None = None,
     ) -> Self:
         """Make a client; ``ConfigError`` when the settings cannot make one.
 
-        ``capabilities`` are what an earlier run detected on the same service.
+        ``capabilities`` are what an earlier run detected on the same service. Nothing is sent
+        while there is an objection to ``way``.
         """
-        session = Session.open(settings, limits or Limits(), world or World())
+        session = Session.open(settings, limits or Limits(), world or World(), way)
         session.learned.capabilities = capabilities
         return cls(session)
 
@@ -89,6 +92,10 @@ class S3Store:
     def region(self) -> str | None:
         """The region the client works in, wherever it was named."""
         return self._session.client.meta.region_name
+
+    def destination(self) -> str:
+        """The name or address of the machine that requests go to first: a proxy, or the service."""
+        return destination(self._session.client, self._session.settings.bucket)
 
     @property
     def capabilities(self) -> Capabilities | None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.config.effective import Config, SourcePolicy
     from btrfs_to_s3.model.prices import PriceList
     from btrfs_to_s3.ports import Cancellation, Reporter
+    from btrfs_to_s3.wiring.network import Departure
 
 _CAPABILITIES = ("capabilities", "service")
 
@@ -48,7 +49,8 @@ class Application:
     """One repository and this machine, for one command. A context manager.
 
     ``looking`` is for commands that only say what would be done: not even a cache is written.
-    ``shares`` is how many of them share this machine's memory.
+    ``shares`` is how many of them share this machine's memory. With a ``departure``, entering
+    waits until the way to the service may be used; afterwards nothing goes another way.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class Application:
         *,
         looking: bool = False,
         shares: int = 1,
+        departure: Departure | None = None,
     ) -> None:
         self.config = config
+        self._departure = departure
         self._shares = shares
         self._cancel = cancel
         self._reporter = reporter
@@ -75,6 +79,7 @@ class Application:
             self._s3_settings(),
             self._limits(),
             capabilities=s3_capabilities.decode(known) if known else None,
+            way=None if departure is None else departure.way,
         ).bound(cancel)
         self._known = known
         self.access = RepositoryAccess(self.store, self.state, self.host, reporter, utc_now)
@@ -83,6 +88,12 @@ class Application:
     def __enter__(self) -> Self:
         self._exit.callback(self.store.close)
         self._exit.callback(self._remember_capabilities)
+        if self._departure is not None:
+            try:
+                self._departure.wait(self.store.destination(), self._cancel, self._reporter)
+            except BaseException:
+                self._exit.close()
+                raise
         return self
 
     def __exit__(

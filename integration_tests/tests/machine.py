@@ -73,7 +73,10 @@ class Told:
 
 @dataclass(slots=True)
 class Machine:
-    """One host, one repository. ``wrap`` may put something around the store of later runs."""
+    """One host, one repository. ``wrap`` may put something around the store of later runs.
+
+    ``enter`` stands before the program's command line, to start it in another namespace.
+    """
 
     service: Service
     bucket: str
@@ -82,6 +85,7 @@ class Machine:
     told: Told = field(default_factory=Told)
     cancel: LinkedCancellation = field(default_factory=LinkedCancellation)
     wrap: Callable[[Application], None] | None = None
+    enter: tuple[str, ...] = ()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -194,7 +198,7 @@ class Machine:
 
     def command(self, *arguments: str) -> list[str]:
         """The program's command line."""
-        return [sys.executable, "-m", "btrfs_to_s3", *arguments]
+        return [*self.enter, sys.executable, "-m", "btrfs_to_s3", *arguments]
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the program as a process of its own."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from btrfs_to_s3.model.objects import Capabilities
+    from btrfs_to_s3.ports import Way
 
 STARTERS: dict[str, Callable[[], AbstractContextManager[Service]]] = {
     "moto": moto_server,
@@ -58,6 +59,7 @@ class Place:
         *,
         capabilities: Capabilities | None = None,
         world: World | None = None,
+        way: Way | None = None,
         **settings: object,
     ) -> Iterator[S3Store]:
         """A store in this place unless told otherwise."""
@@ -78,6 +80,7 @@ class Place:
                 limits,
                 capabilities=capabilities,
                 world=world,
+                way=way,
             )
         with opened as store:
             yield store

@@ -171,7 +171,7 @@ def look(
 
 
 def _back_up(session: Session, config: Config, run: _Run) -> Result:
-    with session.application(config) as app, app.lock():
+    with session.application(config, running=True) as app, app.lock():
         services = app.services()
         outcomes = run_sources(
             [source_job(app, source) for source in run.sources],
@@ -191,7 +191,9 @@ def _back_up_many(session: Session, places: Sequence[Config], runs: Mapping[str,
     with ExitStack() as stack:
         for place in places:
             try:
-                app = stack.enter_context(session.application(place, shares=len(places)))
+                app = stack.enter_context(
+                    session.application(place, shares=len(places), running=True)
+                )
                 stack.enter_context(app.lock())
             except BtrfsToS3Error as error:
                 results[place.name] = failed(session.failure_of(error))

@@ -13,6 +13,7 @@ from btrfs_to_s3.cli.commands.backup import failures_of, look
 from btrfs_to_s3.cli.exit_codes import of_sources
 from btrfs_to_s3.cli.options import (
     CHAINS,
+    NETWORK,
     REPOSITORY,
     RUNNING,
     TRANSFER,
@@ -59,7 +60,7 @@ _FULL = BackupOptions(full=True)
     help="Only say what would be done and why; write nothing. [default: do it]",
 )
 @takes(*REPOSITORY, *TRANSFER, *WRITING, *CHAINS, *RUNNING, KEEP, KEEP_LOCAL, PRICES)
-@takes(NOTIFY_URLS, METRICS_FILE)
+@takes(*NETWORK, NOTIFY_URLS, METRICS_FILE)
 @click.pass_obj
 def compact(session: Session, *, sources: tuple[str, ...], force: bool, dry_run: bool) -> Result:
     """Make the newest backup restorable with fewer links, by a new full one, where that pays.
@@ -100,7 +101,7 @@ def _compact(session: Session, config: Config, chosen: Sequence[SourceConfig], j
     """The decisions about these sources in one repository, and what comes of them."""
     force, dry_run = job.force, job.dry_run
     with (
-        session.application(config, looking=dry_run) as app,
+        session.application(config, looking=dry_run, running=not dry_run) as app,
         nullcontext() if dry_run else app.lock(),
     ):
         prepare_to_read(app.services())

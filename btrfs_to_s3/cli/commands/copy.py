@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli.options import REPOSITORY, RUNNING, TRANSFER, Command, takes
+from btrfs_to_s3.cli.options import NETWORK, REPOSITORY, RUNNING, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import copy as copy_rendering
 from btrfs_to_s3.config import settings as s
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Only say what would be copied; write nothing, here or there. [default: do it]",
 )
-@takes(*REPOSITORY, *TRANSFER, *RUNNING)
+@takes(*REPOSITORY, *TRANSFER, *RUNNING, *NETWORK)
 @takes(s.STORAGE_CLASS, s.METADATA_CLASS, s.SSE, s.SSE_KMS_KEY_ID, s.NOTIFY_URLS)
 @click.pass_obj
 def copy(session: Session, *, source: str, to: str, dry_run: bool) -> Result:
@@ -54,8 +54,8 @@ def copy(session: Session, *, source: str, to: str, dry_run: bool) -> Result:
     session.ledger.works_on(target_config)
     with (
         nullcontext() if dry_run else session.under_conditions(config, "a copy", moves_data=True),
-        session.application(config, looking=True) as origin,
-        session.application(target_config, looking=dry_run) as target,
+        session.application(config, looking=True, running=not dry_run) as origin,
+        session.application(target_config, looking=dry_run, running=not dry_run) as target,
     ):
         return _copy(origin, target, target_config, source, dry_run=dry_run)
 

@@ -9,7 +9,7 @@ import click
 
 from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.cli.lazily import lazily
-from btrfs_to_s3.cli.options import REPOSITORY, Command, takes
+from btrfs_to_s3.cli.options import NETWORK, REPOSITORY, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import doctor as doctor_rendering
 from btrfs_to_s3.cli.rendering import documents, human
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.host.memory import Affordable
     from btrfs_to_s3.model.place import StatePlace
     from btrfs_to_s3.ports import BtrfsInspection
+    from btrfs_to_s3.wiring.application import Application
 
 
 @click.command(cls=Command)
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     "[default: write nothing]",
 )
 @takes(*REPOSITORY, CONCURRENCY, PART_SIZE, SEND_PROTOCOL, SNAPSHOT_DIRECTORY, ORPHAN_AGE)
+@takes(*NETWORK)
 @click.pass_obj
 def doctor(session: Session, *, paths: tuple[str, ...], apply: bool) -> Result:
     """Look at everything that backups and restores rely on.
@@ -136,7 +138,7 @@ def _without_configuration(findings: Findings, error: UsageError) -> None:
         *examine_machine(_inspection(None), ["auto"]),
         *(
             unknown(name, "the configuration cannot be used", None)
-            for name in ("state_directory", "source", "service")
+            for name in ("state_directory", "network", "source", "service")
         ),
     ]
 
@@ -164,6 +166,7 @@ def _examine(
         *examine_machine(_inspection(config.policy), protocols),
         judgement.judge_state(state),
         judgement.judge_memory(config.concurrency, affordable.concurrency, affordable.reason),
+        *findings.network,
         *(check for subject in subjects for check in examine_source(subject, own)),
         *([] if subjects else [_no_source()]),
         *findings.service.checks,
@@ -212,13 +215,30 @@ def _service(session: Session, config: Config, findings: Findings, *, apply: boo
         ways = {"endpoint-url": config.endpoint_url, "profile": config.profile}
         findings.connection = {name: value for name, value in ways.items() if value is not None}
         with session.application(config, looking=not apply) as app:
+            findings.network = [_network(session, config, app)]
             return examine_service(
                 app.services(), app.store.bucket(), url.prefix, config.orphan_age, apply=apply
             )
     except InterruptedRunError:
         raise
     except BtrfsToS3Error as error:
+        if not findings.network:
+            findings.network = [unknown("network", "the service cannot be named", None)]
         return ServiceReport([judgement.of_error("service", error)])
+
+
+def _network(session: Session, config: Config, app: Application) -> Check:
+    """Which way data would go; looked at only where it matters."""
+    if not config.machine.restricts_network:
+        return passed("network", "data may go through every interface")
+    host = app.store.destination()
+    try:
+        routes, why_not = lazily("btrfs_to_s3.wiring.network:look")(config, host, session.stop)
+    except InterruptedRunError:
+        raise
+    except BtrfsToS3Error as error:
+        return judgement.of_error("network", error)
+    return judgement.judge_network(host, routes, why_not)
 
 
 def _inspection(policy: SourcePolicy | None) -> BtrfsInspection:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from btrfs_to_s3.cli.exit_codes import of_sources
-from btrfs_to_s3.cli.options import REPOSITORY, RUNNING, Command, takes
+from btrfs_to_s3.cli.options import NETWORK, REPOSITORY, RUNNING, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import documents
 from btrfs_to_s3.cli.rendering import prune as prune_rendering
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     help="Remove also what its storage class bills until the end of a minimum duration, and pay "
     "the charge. [default: leave it while removing it saves nothing]",
 )
-@takes(*REPOSITORY, *RUNNING, KEEP, ORPHAN_AGE, PRICES, NOTIFY_URLS)
+@takes(*REPOSITORY, *RUNNING, *NETWORK, KEEP, ORPHAN_AGE, PRICES, NOTIFY_URLS)
 @click.pass_obj
 def prune(
     session: Session, *, source: str | None, dry_run: bool, pay_early_deletion: bool
@@ -75,7 +75,7 @@ def _prune(
     session: Session, config: Config, source: str | None, *, dry_run: bool, pay: bool
 ) -> Result:
     """Remove, or only say what would be removed, from one repository."""
-    with session.application(config, looking=dry_run) as app:
+    with session.application(config, looking=dry_run, running=not dry_run) as app:
         with nullcontext() if dry_run else app.lock():
             services = app.services()
             prepare_to_read(services)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
+from btrfs_to_s3.cli.options import NETWORK, REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import documents, text
 from btrfs_to_s3.cli.rendering import thaw as thaw_rendering
@@ -74,6 +74,7 @@ _BY_LABEL = "\0"
     "[default: do it]",
 )
 @takes(*REPOSITORY, *TRANSFER, PRICES, THAW_POLL)
+@takes(*NETWORK)
 @click.pass_obj
 def restore(
     session: Session,
@@ -95,7 +96,7 @@ def restore(
     """
     config = session.one_config()
     directory = Path.cwd() / target
-    with session.application(config, looking=dry_run) as app:
+    with session.application(config, looking=dry_run, running=not dry_run) as app:
         thaw = thaw_job(app, wishes)
         prepare_to_read(app.services())
         services = app.services()

@@ -12,7 +12,7 @@ import click
 
 from btrfs_to_s3.cli.batch_options import BatchOptions, batch_options, batch_wishes
 from btrfs_to_s3.cli.exit_codes import Failure
-from btrfs_to_s3.cli.options import REPOSITORY, TRANSFER, Command, takes
+from btrfs_to_s3.cli.options import NETWORK, REPOSITORY, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import documents
 from btrfs_to_s3.cli.rendering import thaw as thaw_rendering
@@ -68,6 +68,7 @@ _VERBS = "|".join(Verb)
     "[default: the whole chain]",
 )
 @takes(*REPOSITORY, *TRANSFER, PRICES, THAW_POLL)
+@takes(*NETWORK)
 @click.pass_obj
 def thaw(
     session: Session,
@@ -90,7 +91,8 @@ def thaw(
     by_job = batch_wishes(wishes, requesting=wanted is Verb.REQUEST)
     config = session.one_config()
     asking = wanted is Verb.REQUEST
-    with session.application(config) as app:
+    running = wanted in {Verb.REQUEST, Verb.WAIT}
+    with session.application(config, running=running) as app:
         job = thaw_job(app, wishes)
         prepare_to_read(app.services())
         head, entry = find_backup(app.services(), source)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli.options import REPOSITORY, RUNNING, TRANSFER, Command, takes
+from btrfs_to_s3.cli.options import NETWORK, REPOSITORY, RUNNING, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import documents
 from btrfs_to_s3.cli.rendering import verify as verify_rendering
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     help="First replace the list of SOURCE's backups by one made from their manifests; for a "
     "list that was lost or rolled back. [default: nothing is written]",
 )
-@takes(*REPOSITORY, *TRANSFER, *RUNNING, NOTIFY_URLS)
+@takes(*REPOSITORY, *TRANSFER, *RUNNING, *NETWORK, NOTIFY_URLS)
 @click.pass_obj
 def verify(
     session: Session, *, source: str | None, level: str, checksums: bool, rebuild_head: bool
@@ -102,7 +102,7 @@ class _Checks:
 
 def _verify(session: Session, config: Config, checks: _Checks) -> Result:
     """The check of one repository."""
-    with session.application(config) as app:
+    with session.application(config, running=True) as app:
         with app.lock() if checks.rebuild_head else nullcontext():
             prepare_to_read(app.services())
             services = app.services()

@@ -37,6 +37,7 @@ class Findings:
     repository: str | None = None
     bucket: str | None = None
     connection: dict[str, str] = field(default_factory=dict)
+    network: list[Check] = field(default_factory=list)
 
 
 def document(findings: Findings) -> Document:

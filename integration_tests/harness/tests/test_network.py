@@ -235,10 +235,17 @@ def test_nothing_is_left_at_the_end(privileged: None, tmp_path: Path) -> None:  
     assert made.host_link not in interfaces()
 
 
-def test_what_a_killed_owner_left_is_swept(privileged: None, tmp_path: Path) -> None:  # noqa: ARG001
+@pytest.mark.parametrize("made", ["network.NetworkPair", "two_ways.TwoWays"])
+def test_what_a_killed_owner_left_is_swept(
+    privileged: None,  # noqa: ARG001 - order only
+    tmp_path: Path,
+    made: str,
+) -> None:
     state = StateFile(tmp_path / "state.json")
+    module, _, name = made.partition(".")
+    owner_of = OWNER.replace("network import NetworkPair", f"{module} import {name} as NetworkPair")
     with subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(state.path)],
+        [sys.executable, "-c", owner_of, str(state.path)],
         cwd=REPOSITORY,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
