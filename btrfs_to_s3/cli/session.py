@@ -6,6 +6,7 @@ import logging
 import time
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli.exit_codes import Failure
@@ -22,7 +23,6 @@ from btrfs_to_s3.host.clock import utc_now
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
     from contextlib import AbstractContextManager
-    from pathlib import Path
     from typing import TextIO
 
     from btrfs_to_s3.cli.following import RunFollower
@@ -95,10 +95,15 @@ class Labelled:
 class Machine:
     """What stands for this machine: tests put theirs in its place.
 
-    ``power`` says whether it is on battery; None asks it.
+    ``power`` says whether it is on battery; None asks it. ``root`` is what the directories of units
+    and their configuration files lie below, ``program`` the path units start; None: this one's.
+    ``hidden`` are directories that services do not see; None: those that the units hide.
     """
 
     power: Callable[[], Power] | None = None
+    root: Path = Path("/")
+    program: str | None = None
+    hidden: tuple[Path, ...] | None = None
 
 
 @dataclass

@@ -1,19 +1,21 @@
-"""What systemd knows of this program's timers, asked through ``systemctl``.
+"""What systemd knows of this program's timers, asked and changed through ``systemctl``.
 
-A machine without systemd, or one that was not booted with it (a container, another init), is an
-ordinary answer: ``None``, never an error. Looking needs no privilege.
+For who looks, a machine without systemd, or one that was not booted with it (a container, another
+init), is an ordinary answer: ``None``, never an error. Looking needs no privilege.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from btrfs_to_s3.errors import UsageError
 from btrfs_to_s3.model.schedule import ServiceState, TimerState
 
 if TYPE_CHECKING:
@@ -24,8 +26,13 @@ CONFIGURATIONS: Final = Path("/etc/btrfs-to-s3")
 JOBS: Final = ("backup", "prune", "verify")
 """The commands that have a service and a timer."""
 _INSTANCE = re.compile(r"[A-Za-z0-9:_.][A-Za-z0-9:_.-]{0,99}")
+_QUOTED = re.compile(r"""(["'])(.*)\1""")
 _TIMEOUT_S = 20.0
 _PASSED_ON = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "HOME")
+_ANY_UNIT = "timers.target"
+_ACTIVE = 2
+"""The column of list-units: unit, load, active, sub, description."""
+_AT_WORK = {"active", "activating", "deactivating", "reloading"}
 _TIMER = "Id,LoadState,UnitFileState,ActiveState,NextElapseUSecRealtime,LastTriggerUSec"
 _SERVICE = (
     "Id,LoadState,ActiveState,Result,MainPID,ExecMainCode,ExecMainStatus,"
@@ -90,40 +97,111 @@ class Systemctl:
             for job, timer, service in zip(JOBS, timers, services, strict=True)
         }
 
+    def running(self) -> bool:
+        """Whether there is a service manager to talk to."""
+        return self._show([_ANY_UNIT], "Id") is not None
+
+    def loaded(self) -> Sequence[str]:
+        """The names of this program's units of any instance that wait or work."""
+        said = self.call("list-units", "--plain", "--no-legend", "btrfs-to-s3*@*")
+        rows = [line.split() for line in said.out.splitlines()]
+        return [row[0] for row in rows if len(row) > _ACTIVE and row[_ACTIVE] in _AT_WORK]
+
+    def reload(self) -> None:
+        """Have the manager read all units again; ``UsageError``."""
+        self._do("daemon-reload")
+
+    def enable(self, timers: Sequence[str]) -> None:
+        """Start timers with the machine, and now; ``UsageError``.
+
+        One that waits already begins anew, so that it waits for the time its file says now.
+        """
+        self._do("enable", "--", *timers)
+        self._do("restart", "--", *timers)
+
+    def disable(self, timers: Sequence[str]) -> None:
+        """Stop timers, now and with the machine; what they have started runs on; ``UsageError``."""
+        self._do("disable", "--now", "--", *timers)
+
+    def forget_failures(self, services: Sequence[str]) -> None:
+        """Services that failed are listed no more; where that is refused, they still are."""
+        self.call("reset-failed", "--", *services)
+
+    def _do(self, *arguments: str) -> None:
+        said = self.call(*arguments)
+        if said.code != 0:
+            raise UsageError(
+                f"systemctl {shlex.join(arguments)} failed: {said.complaint or 'no message'}",
+                hint="systemctl needs to be able to reach the service manager; see the message",
+            )
+
     def call(self, *arguments: str) -> Said:
         """Call systemctl; its messages and times are untranslated, in UTC."""
         manager = ["--user"] if self.user else []
-        passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        try:
-            ran = subprocess.run(
-                [self.program, *manager, "--no-pager", "--no-ask-password", *arguments],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-                timeout=_TIMEOUT_S,
-                text=True,
-                errors="replace",
-                env={
-                    **passed_on,
-                    "PATH": os.environ.get("PATH", os.defpath),
-                    "LC_ALL": "C",
-                    "TZ": "UTC",
-                },
-            )
-        except subprocess.TimeoutExpired:
-            return Said(None, "", f"no answer within {_TIMEOUT_S:.0f} s")
-        except OSError as error:
-            return Said(None, "", error.strerror or str(error))
-        return Said(ran.returncode, ran.stdout, ran.stderr.strip())
+        return _call([self.program, *manager, "--no-pager", "--no-ask-password", *arguments])
 
     def _show(self, units: Sequence[str], properties: str) -> dict[str, dict[str, str]] | None:
         """Properties of units by their names. Units that do not exist are shown as well."""
         said = self.call("show", f"--property={properties}", "--", *units)
         blocks = [_properties(block) for block in said.out.strip().split("\n\n")]
-        if said.code != 0 or len(blocks) != len(units):
+        if said.code != 0 or not said.out.strip() or len(blocks) != len(units):
             # "System has not been booted with systemd"; within a chroot nothing is said at all.
             return None
         return dict(zip(units, blocks, strict=True))
+
+
+def unit_environment(file: Path) -> dict[str, str]:
+    """The variables of a unit's EnvironmentFile= (systemd.exec(5)); none where it cannot be read.
+
+    What stands on one line, quoted as a whole or not at all, as these files are written.
+    """
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, ValueError):
+        return {}
+    found = {}
+    for line in lines:
+        name, equals, value = line.strip().partition("=")
+        if equals and not name.startswith(("#", ";")):
+            quoted = _QUOTED.fullmatch(value.strip())
+            found[name.strip()] = quoted[2] if quoted else value.strip()
+    return found
+
+
+def calendar_error(when: str, program: str = "systemd-analyze") -> str | None:
+    """What is wrong with a calendar expression (systemd.time(7)).
+
+    None where nothing is, or where systemd-analyze is not there to be asked.
+    """
+    said = _call([program, "calendar", "--", when])
+    if said.code is None or said.code == 0:
+        return None
+    return said.complaint or "systemd-analyze calendar does not take it"
+
+
+def _call(command: Sequence[str]) -> Said:
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    try:
+        ran = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_TIMEOUT_S,
+            text=True,
+            errors="replace",
+            env={
+                **passed_on,
+                "PATH": os.environ.get("PATH", os.defpath),
+                "LC_ALL": "C",
+                "TZ": "UTC",
+            },
+        )
+    except subprocess.TimeoutExpired:
+        return Said(None, "", f"no answer within {_TIMEOUT_S:.0f} s")
+    except OSError as error:
+        return Said(None, "", error.strerror or str(error))
+    return Said(ran.returncode, ran.stdout, ran.stderr.strip())
 
 
 def _properties(block: str) -> dict[str, str]:

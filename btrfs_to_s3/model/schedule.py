@@ -45,7 +45,8 @@ class TimerState:
     ``known``: there is such a unit. ``enabled``: it starts with the machine. ``active``: it starts
     its service from now on. ``next_time`` has the random delay in it; None while the timer is not
     active or its service runs. ``last_time`` is when it last elapsed; a persistent timer remembers
-    it over restarts of the machine. None: never.
+    it over restarts of the machine, and has the time of its first start until it elapses (systemd
+    touches its stamp then). None: never.
     """
 
     name: str

@@ -18,10 +18,10 @@ from btrfs_to_s3.config.units import parse_duration
 from btrfs_to_s3.errors import StaleError
 from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.host.running import running
-from btrfs_to_s3.host.systemd import Systemctl, instance_of
 from btrfs_to_s3.operations.repository.known_sources import remembered_as
 from btrfs_to_s3.operations.repository.prepare import prepare_to_read
 from btrfs_to_s3.operations.status import report_status
+from btrfs_to_s3.wiring.scheduling import timers_of
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -105,8 +105,7 @@ def _due(
     app: Application, config: Config, report: StatusReport, labels: list[str]
 ) -> dict[SourceId, datetime]:
     """When systemd starts the next backup of the sources that this configuration file names."""
-    instance = instance_of(config.file) if labels else None
-    timers = None if instance is None else Systemctl().timers(instance)
+    timers = timers_of(config.file)[1] if labels else None
     timer = None if timers is None else timers["backup"]
     if timer is None or timer.next_time is None:
         return {}
