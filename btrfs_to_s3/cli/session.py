@@ -163,9 +163,12 @@ class Session:
                 raise
             raise ConfigError(f"{option}{colon}{what}", hint=error.hint) from error
 
-    def application(self, config: Config, *, looking: bool = False, shares: int = 1) -> Application:
+    def application(
+        self, config: Config, *, looking: bool = False, still: bool = False, shares: int = 1
+    ) -> Application:
         """The repository and this machine; ``looking`` writes nothing on this machine either.
 
+        ``still`` reads everything once and commits nothing.
         ``shares`` is how many are open side by side. What is told of one of several repositories
         begins with its name.
         """
@@ -174,5 +177,11 @@ class Session:
         if len(config.repositories) > 1 and not config.chosen:
             reporter = Labelled(reporter, config.name)
         return application(
-            config, self.environ, self.stop, reporter, looking=looking, shares=shares
+            config,
+            self.environ,
+            self.stop,
+            reporter,
+            looking=looking,
+            still=still,
+            shares=shares,
         )

@@ -48,6 +48,7 @@ class Application:
     """One repository and this machine, for one command. A context manager.
 
     ``looking`` is for commands that only say what would be done: not even a cache is written.
+    ``still`` is for those that decide about one moment: nothing is read twice.
     ``shares`` is how many of them share this machine's memory.
     """
 
@@ -59,6 +60,7 @@ class Application:
         reporter: Reporter,
         *,
         looking: bool = False,
+        still: bool = False,
         shares: int = 1,
     ) -> None:
         self.config = config
@@ -77,7 +79,9 @@ class Application:
             capabilities=s3_capabilities.decode(known) if known else None,
         ).bound(cancel)
         self._known = known
-        self.access = RepositoryAccess(self.store, self.state, self.host, reporter, utc_now)
+        self.access = RepositoryAccess(
+            self.store, self.state, self.host, reporter, utc_now, still=still
+        )
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
