@@ -11,7 +11,7 @@ from rich.text import Text
 
 from btrfs_to_s3.cli.rendering import human
 from btrfs_to_s3.model.identity import Kind
-from btrfs_to_s3.plan.backup.backup import Decision
+from btrfs_to_s3.plan.backup.decision import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
