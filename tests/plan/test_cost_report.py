@@ -13,7 +13,7 @@ from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.model.backup import RequestRecord
 from btrfs_to_s3.model.storage_class import Tier
 from btrfs_to_s3.plan.cost.report import CostReport, recent, request_cost, source_cost
-from btrfs_to_s3.plan.cost.restore import Line, cheapest, copy_time, restore_estimates
+from btrfs_to_s3.plan.cost.restore import Line, cheapest, days_for, restore_estimates
 from tests.plan.build import T0, chain, days, head
 from tests.plan.prices import GB, PRICES
 
@@ -98,10 +98,14 @@ def test_what_reads_at_once_has_one_estimate_without_a_thaw() -> None:
     assert only.cost.copy == only.cost.thaw_requests == 0
 
 
-def test_copies_stay_for_the_download_and_a_day() -> None:
-    assert copy_time(timedelta(0)) == days(1)
-    assert copy_time(days(2)) == days(3)
-    assert copy_time(days(2) + timedelta(seconds=1)) == days(4)
+@pytest.mark.parametrize(
+    ("download", "latest", "kept"),
+    [(timedelta(0), timedelta(0), 1), (8 * HOUR, 12 * HOUR, 2), (8.01 * HOUR, 12 * HOUR, 3)],
+)
+def test_days_cover_the_thaw_the_download_and_a_margin(
+    download: timedelta, latest: timedelta, kept: int
+) -> None:
+    assert days_for(download, latest) == kept
 
 
 def test_requests_of_the_last_month_are_those_of_backups_finished_in_it() -> None:
