@@ -226,10 +226,17 @@ class Session:
         return made
 
     def application(
-        self, config: Config, *, looking: bool = False, shares: int = 1, running: bool = False
+        self,
+        config: Config,
+        *,
+        looking: bool = False,
+        still: bool = False,
+        running: bool = False,
+        shares: int = 1,
     ) -> Application:
         """The repository and this machine; ``looking`` writes nothing on this machine either.
 
+        ``still`` reads everything once and commits nothing.
         ``shares`` is how many are open side by side. What is told of one of several repositories
         begins with its name. ``running`` is for work that obeys the network policy.
         """
@@ -243,6 +250,7 @@ class Session:
             self.stop,
             reporter,
             looking=looking,
+            still=still,
             shares=shares,
             departure=self._departure(config) if running else None,
         )

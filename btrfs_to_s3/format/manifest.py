@@ -11,6 +11,7 @@ from btrfs_to_s3.model.backup import (
     HeadEntry,
     Manifest,
     ObjectRef,
+    RequestRecord,
     SnapshotFacts,
     StreamIdentity,
 )
@@ -184,6 +185,7 @@ def entry_members(entry: HeadEntry) -> dict[str, object]:
         "stored_size": entry.stored_size_bytes,
         "chunk_count": entry.chunk_count,
         "data_class": entry.data_class,
+        **_requests_member(entry.requests),
     }
 
 
@@ -206,6 +208,27 @@ def head_entry(fields: Fields) -> HeadEntry:
         stored_size_bytes=fields.integer("stored_size"),
         chunk_count=fields.integer("chunk_count", 1),
         data_class=fields.text("data_class", 64),
+        requests=None if fields.absent("requests") else _requests(fields.nested("requests")),
+    )
+
+
+def _requests_member(record: RequestRecord | None) -> dict[str, object]:
+    """Absent where it is unknown, so that entries of older heads stay as they were written."""
+    if record is None:
+        return {}
+    members = {
+        "counts": dict(record.counts),
+        "metadata_class": record.metadata_class,
+        "metadata_objects": record.metadata_objects,
+    }
+    return {"requests": members}
+
+
+def _requests(fields: Fields) -> RequestRecord:
+    return RequestRecord(
+        fields.integers_by_name("counts"),
+        fields.text("metadata_class", 64),
+        fields.integer("metadata_objects"),
     )
 
 

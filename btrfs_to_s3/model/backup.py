@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -128,8 +129,24 @@ class ChunkRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """The requests a backup made until its manifest was written, and what their price depends on.
+
+    ``counts`` are by kind, as in the manifest. ``metadata_objects`` of the writes made objects of
+    ``metadata_class``: the index, and the catalog where there is one.
+    """
+
+    counts: Mapping[str, int]
+    metadata_class: str
+    metadata_objects: int
+
+
+@dataclass(frozen=True, slots=True)
 class HeadEntry:
-    """A live backup as the head lists it: enough for list, plan and status without its manifest."""
+    """A live backup as the head lists it: enough to list, plan and reckon without its manifest.
+
+    ``requests`` is None where the head was written by a version that did not keep them there.
+    """
 
     backup_id: BackupId
     parent: BackupId | None
@@ -145,6 +162,7 @@ class HeadEntry:
     stored_size_bytes: int
     chunk_count: int
     data_class: str
+    requests: RequestRecord | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,21 @@
-"""What the repository costs: read from heads and the manifests of the last month."""
+"""What the repository costs: read from heads, and from manifests where heads are older."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.operations.repository.listing import list_backups
 from btrfs_to_s3.operations.repository.manifests import read_manifests
 from btrfs_to_s3.plan.cost.report import CostReport, recent, source_cost
+from btrfs_to_s3.plan.rebuild import requests_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from btrfs_to_s3.errors import BtrfsToS3Error
+    from btrfs_to_s3.model.backup import Head, Manifest
     from btrfs_to_s3.model.identity import SourceId
     from btrfs_to_s3.model.prices import PriceList
     from btrfs_to_s3.operations.services import Services
@@ -32,7 +36,8 @@ def repository_cost(
 ) -> RepositoryCost:
     """What all sources cost, or the one that ``[HOST/]SOURCE`` names.
 
-    Reads heads and recent manifests only; whatever makes the repository unusable is raised.
+    Manifests are read only of recent backups whose requests the head does not hold. Whatever
+    makes the repository unusable is raised.
     """
     listing = list_backups(services, source)
     errors: list[tuple[SourceId, BtrfsToS3Error]] = [
@@ -41,10 +46,25 @@ def repository_cost(
     costs: list[SourceCost] = []
     now = services.clock()
     for head in listing.heads:
-        read = read_manifests(services, head.source_id, recent(head, now), workers)
+        unknown = [entry for entry in recent(head, now) if entry.requests is None]
+        read = read_manifests(services, head.source_id, unknown, workers)
         errors += [(head.source_id, error) for error in read.errors]
         try:
-            costs.append(source_cost(prices, head, read.manifests, line, now))
+            costs.append(source_cost(prices, _completed(head, read.manifests), line, now))
         except IntegrityError as error:
             errors.append((head.source_id, error))
     return RepositoryCost(CostReport(tuple(costs)), tuple(errors))
+
+
+def _completed(head: Head, manifests: Sequence[Manifest]) -> Head:
+    """The head with the requests that these manifests count."""
+    if not manifests:
+        return head
+    found = {manifest.backup_id: requests_of(manifest) for manifest in manifests}
+    return replace(
+        head,
+        backups=tuple(
+            replace(entry, requests=found.get(entry.backup_id, entry.requests))
+            for entry in head.backups
+        ),
+    )

@@ -6,7 +6,7 @@ import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.model.backup import Head, HeadEntry
+from btrfs_to_s3.model.backup import Head, HeadEntry, RequestRecord
 from btrfs_to_s3.plan.chain import HashedManifest, link_fault
 
 if TYPE_CHECKING:
@@ -51,6 +51,14 @@ def entry_of(manifest: Manifest, sha256_hex: str, sequence: int) -> HeadEntry:
         stored_size_bytes=manifest.stored_size_bytes,
         chunk_count=manifest.chunk_count,
         data_class=manifest.data_class,
+        requests=requests_of(manifest),
+    )
+
+
+def requests_of(manifest: Manifest) -> RequestRecord:
+    """The requests that the manifest counts."""
+    return RequestRecord(
+        manifest.requests, manifest.metadata_class, 1 if manifest.catalog is None else 2
     )
 
 

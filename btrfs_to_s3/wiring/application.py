@@ -49,6 +49,7 @@ class Application:
     """One repository and this machine, for one command. A context manager.
 
     ``looking`` is for commands that only say what would be done: not even a cache is written.
+    ``still`` is for those that decide about one moment: nothing is read twice.
     ``shares`` is how many of them share this machine's memory. With a ``departure``, entering
     waits until the way to the service may be used; afterwards nothing goes another way.
     """
@@ -61,6 +62,7 @@ class Application:
         reporter: Reporter,
         *,
         looking: bool = False,
+        still: bool = False,
         shares: int = 1,
         departure: Departure | None = None,
     ) -> None:
@@ -82,7 +84,9 @@ class Application:
             way=None if departure is None else departure.way,
         ).bound(cancel)
         self._known = known
-        self.access = RepositoryAccess(self.store, self.state, self.host, reporter, utc_now)
+        self.access = RepositoryAccess(
+            self.store, self.state, self.host, reporter, utc_now, still=still
+        )
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:

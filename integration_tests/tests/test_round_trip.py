@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from btrfs_to_s3.model.identity import Kind
-from btrfs_to_s3.plan.backup.backup import Decision
+from btrfs_to_s3.plan.backup.decision import Decision
 from integration_tests.harness.trees.compare import compare_trees
 from integration_tests.harness.trees.mutate import mutate_tree
 from integration_tests.harness.trees.seed import SeedSpec, seed_tree

@@ -11,6 +11,7 @@ from btrfs_to_s3.cli.rendering import compact as compact_rendering
 from btrfs_to_s3.cli.rendering import cost as cost_rendering
 from btrfs_to_s3.cli.rendering import documents, simulation
 from btrfs_to_s3.cli.rendering.simulation import SimulatedSource
+from btrfs_to_s3.model.backup import RequestRecord
 from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
 from btrfs_to_s3.operations.backup.compact import SourceDecision
 from btrfs_to_s3.plan.backup.compaction import Compaction, Course
@@ -20,7 +21,7 @@ from btrfs_to_s3.plan.cost.report import CostReport, source_cost
 from btrfs_to_s3.plan.cost.restore import Line
 from btrfs_to_s3.plan.cost.simulate import Scenario, simulate
 from tests.cli.result_values import DAMAGED, FIRST, FULL, HOME, MIB, REQUESTS, SECOND, URL
-from tests.plan.build import SOURCE_ID, T0, days, head, manifest
+from tests.plan.build import SOURCE_ID, T0, days, head
 from tests.plan.prices import PRICES
 
 if TYPE_CHECKING:
@@ -33,13 +34,13 @@ def cost() -> Rendering:
         for each, count in zip((FULL, FIRST, SECOND), (4000, 1, 1), strict=True)
     )
     full = replace(cold[0], stored_size_bytes=1000 * 1024 * MIB)
-    made = replace(manifest(cold[2])[0], requests=REQUESTS)
     odd = replace(head(replace(FULL, data_class="FROSTY")), source_id=HOME)
     line, now = Line(), T0 + days(60)
+    made = replace(cold[2], finished=now - days(1), requests=RequestRecord(REQUESTS, "STANDARD", 1))
     report = CostReport(
         (
-            source_cost(PRICES, head(full, *cold[1:]), [made], line, now),
-            source_cost(PRICES, odd, [], line, now),
+            source_cost(PRICES, head(full, cold[1], made), line, now),
+            source_cost(PRICES, odd, line, now),
         )
     )
     doubts = PRICES.doubts("there", None)

@@ -44,7 +44,8 @@ from btrfs_to_s3.operations.restore.restore import RestoreResult
 from btrfs_to_s3.operations.status import StatusReport
 from btrfs_to_s3.operations.verify.report import Counts, Finding, Level, Problem, VerifyReport
 from btrfs_to_s3.plan import doctor as judgement
-from btrfs_to_s3.plan.backup.backup import BackupPlan, Decision
+from btrfs_to_s3.plan.backup.backup import BackupPlan
+from btrfs_to_s3.plan.backup.decision import Decision
 from btrfs_to_s3.plan.backup.parents import Parent
 from btrfs_to_s3.plan.copying import plan_copy
 from btrfs_to_s3.plan.cost.of_plan import Form

@@ -14,6 +14,7 @@ from btrfs_to_s3.model.backup import (
     HeadEntry,
     Manifest,
     ObjectRef,
+    RequestRecord,
     SnapshotFacts,
     StreamIdentity,
 )
@@ -90,6 +91,9 @@ def manifests(draw: DrawFn) -> Manifest:
     )
 
 
+request_records = st.builds(RequestRecord, st.dictionaries(words, sizes, max_size=5), words, sizes)
+
+
 @st.composite
 def heads(draw: DrawFn) -> Head:
     """Any head whose sequence numbers grow and whose ids differ."""
@@ -129,6 +133,7 @@ def head_entries(draw: DrawFn, sequence: int) -> HeadEntry:
         stored_size_bytes=draw(sizes),
         chunk_count=draw(sizes),
         data_class=draw(words),
+        requests=draw(st.none() | request_records),
     )
 
 

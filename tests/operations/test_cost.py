@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from btrfs_to_s3.plan.cost.restore import Line
 from tests.plan.prices import PRICES
 
 if TYPE_CHECKING:
+    from btrfs_to_s3.model.backup import Head
     from btrfs_to_s3.operations.cost import RepositoryCost
     from tests.operations.conftest import Bucket
     from tests.operations.repositories import SyntheticRepository
@@ -48,10 +50,31 @@ def test_a_source_can_be_named(repository: SyntheticRepository) -> None:
     assert len(_cost(repository, str(repository.source_id)).report.sources) == 1
 
 
+def _as_an_older_version_wrote_it(repository: SyntheticRepository) -> None:
+    """A head whose entries say nothing of requests."""
+
+    def forget(head: Head | None) -> Head | None:
+        assert head is not None
+        return replace(head, backups=tuple(replace(entry, requests=None) for entry in head.backups))
+
+    repository.access.commit(repository.source_id, forget)
+
+
+def test_the_head_alone_tells_what_requests_were_made(repository: SyntheticRepository) -> None:
+    repository.backup(repository.backup())
+    before = _gets(repository)
+    told = _cost(repository).report.sources[0].requests
+    assert _gets(repository) == before
+    _as_an_older_version_wrote_it(repository)
+    assert _cost(repository).report.sources[0].requests == told
+    assert _gets(repository) > before
+
+
 def test_only_recent_manifests_are_read_and_only_once(repository: SyntheticRepository) -> None:
     old = repository.backup()
     repository.clock.advance(days=31)
     repository.backup(old)
+    _as_an_older_version_wrote_it(repository)
     before = _gets(repository)
     _cost(repository)
     first = _gets(repository) - before
@@ -83,6 +106,7 @@ def test_a_lost_manifest_is_told_and_the_rest_is_reckoned(
 ) -> None:
     full = repository.backup()
     lost = repository.backup(full)
+    _as_an_older_version_wrote_it(repository)
     bucket.remove(f"manifests/{repository.source_id}/{lost.backup_id}.json")
     found = _cost(repository)
     assert [(name, type(error).__name__) for name, error in found.errors] == [

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 
-from btrfs_to_s3.errors import IntegrityError
+from btrfs_to_s3.errors import IntegrityError, UsageError
+from btrfs_to_s3.model.identity import SourceId
 from btrfs_to_s3.operations.repository.head_columns import decode_columns, encode_columns
-from btrfs_to_s3.operations.repository.listing import read_heads
+from btrfs_to_s3.operations.repository.listing import find_backup, read_heads
 from tests.format.values import heads
+from tests.operations.repositories import SyntheticRepository
 from tests.operations.stores import Delegate
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     from btrfs_to_s3.model.backup import Head
     from btrfs_to_s3.ports import ObjectStore
-    from tests.operations.repositories import SyntheticRepository
 
 
 class Late(Delegate):
@@ -36,6 +37,20 @@ class Late(Delegate):
         if key.startswith("heads/"):
             self._act()
         return found
+
+
+class Reads(Delegate):
+    """Remembers what was read whole."""
+
+    def __init__(self, inner: ObjectStore) -> None:
+        super().__init__(inner)
+        self.keys: list[str] = []
+
+    def get_whole(
+        self, key: str, *, limit_bytes: int, version_id: str | None = None
+    ) -> tuple[bytes, str]:
+        self.keys.append(key)
+        return super().get_whole(key, limit_bytes=limit_bytes, version_id=version_id)
 
 
 @given(heads())
@@ -105,3 +120,26 @@ def test_a_head_that_was_read_late_does_not_replace_a_newer_one(
     assert len(late.head().backups) == 1
     (seen, reads) = gets_of_listing(repository)
     assert (len(seen[0].backups), reads) == (2, 0)
+
+
+def test_only_the_named_source_s_head_is_read(
+    repository: SyntheticRepository, state_directory: Path
+) -> None:
+    wanted = repository.backup()
+    elsewhere = SourceId("other", "00000000")
+    SyntheticRepository(repository.store, state_directory, source_id=elsewhere).backup()
+    reads = Reads(repository.store)
+    fresh = SyntheticRepository(reads, state_directory / "fresh", source_id=repository.source_id)
+    assert find_backup(fresh.services, "data")[1] == wanted
+    assert [key for key in reads.keys if key.startswith("heads/")] == [
+        f"heads/{repository.source_id}/current.json"
+    ]
+
+
+def test_a_name_that_nothing_has_is_answered_with_all_there_are(
+    repository: SyntheticRepository,
+) -> None:
+    repository.backup()
+    with pytest.raises(UsageError) as told:
+        find_backup(repository.services, "nothing")
+    assert str(repository.source_id) in (told.value.hint or "")

@@ -10,7 +10,8 @@ import pytest
 from btrfs_to_s3.model.identity import Kind
 from btrfs_to_s3.model.policy import ChainPolicy
 from btrfs_to_s3.model.subvolume import TOP_LEVEL_ID
-from btrfs_to_s3.plan.backup.backup import Decision, plan_anew
+from btrfs_to_s3.plan.backup.backup import plan_anew
+from btrfs_to_s3.plan.backup.decision import Decision
 from btrfs_to_s3.plan.backup.estimate import estimate_bytes, estimate_stored_bytes
 from btrfs_to_s3.plan.backup.facts import BackupFacts, BackupWishes
 from btrfs_to_s3.plan.backup.growth import chain_age

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from btrfs_to_s3.plan.backup.backup import Decision, plan_anew
+from btrfs_to_s3.plan.backup.backup import plan_anew
+from btrfs_to_s3.plan.backup.decision import Decision
 from btrfs_to_s3.plan.backup.facts import BackupFacts
 from tests.plan.build import (
     SOURCE_UUID,

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from btrfs_to_s3.model.identity import Kind
-from btrfs_to_s3.plan.backup.backup import Decision, plan_anew
+from btrfs_to_s3.plan.backup.backup import plan_anew
+from btrfs_to_s3.plan.backup.decision import Decision
 from btrfs_to_s3.plan.backup.facts import BackupFacts, BackupWishes
 from tests.plan.build import (
     SOURCE_ID,

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from btrfs_to_s3.model.policy import ChainPolicy, FullBackups, KeepPolicy, Strategy
-from btrfs_to_s3.plan.backup.backup import Decision
 from btrfs_to_s3.plan.backup.compaction import Compaction, decide_compaction
+from btrfs_to_s3.plan.backup.decision import Decision
 from btrfs_to_s3.plan.backup.economy import Economy
 from btrfs_to_s3.plan.backup.facts import BackupWishes
 from btrfs_to_s3.plan.cost.of_plan import Form

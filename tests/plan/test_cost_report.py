@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import pytest
 
 from btrfs_to_s3.errors import IntegrityError
+from btrfs_to_s3.model.backup import RequestRecord
 from btrfs_to_s3.model.storage_class import Tier
 from btrfs_to_s3.plan.cost.report import CostReport, recent, request_cost, source_cost
-from btrfs_to_s3.plan.cost.restore import Line, cheapest, copy_time, restore_estimates
-from tests.plan.build import T0, chain, days, head, manifest
+from btrfs_to_s3.plan.cost.restore import Line, cheapest, days_for, restore_estimates
+from tests.plan.build import T0, chain, days, head
 from tests.plan.prices import GB, PRICES
+
+if TYPE_CHECKING:
+    from btrfs_to_s3.model.backup import HeadEntry
 
 LINE = Line(bytes_per_s=GB // 8, part_size_bytes=GB)
 HOUR = timedelta(hours=1)
@@ -32,8 +37,12 @@ FULL, NEXT, NEWEST = (
 HEAD = head(FULL, NEXT, NEWEST)
 
 
+def _with(entry: HeadEntry, counts: dict[str, int]) -> HeadEntry:
+    return replace(entry, requests=RequestRecord(counts, "STANDARD", 1))
+
+
 def test_a_source_is_paid_by_class() -> None:
-    found = source_cost(PRICES, HEAD, (), LINE, T0 + days(400))
+    found = source_cost(PRICES, HEAD, LINE, T0 + days(400))
     cold, warm = found.classes
     assert (cold.class_name, cold.backup_count, cold.stored.object_count) == (
         "DEEP_ARCHIVE",
@@ -51,7 +60,7 @@ def test_early_deletion_counts_each_backup_from_its_own_time() -> None:
     # At day 100: the full one, finished 5 minutes into day 1, has 81 days and 5 minutes of its 180
     # left; the second a day more; of GLACIER's 90 days of day 3 nothing is left.
     now = T0 + days(100)
-    found = source_cost(PRICES, HEAD, (), LINE, now)
+    found = source_cost(PRICES, HEAD, LINE, now)
     left = _money("81") + _money("5") / 1440
     overhead = _money("32") / (1024 * 1024)
     expected = (110 + 110 * overhead) * _money("0.001") * left / 30 + (8 + 8 * overhead) * _money(
@@ -62,7 +71,7 @@ def test_early_deletion_counts_each_backup_from_its_own_time() -> None:
 
 
 def test_a_restore_is_estimated_for_the_whole_chain_and_each_common_tier() -> None:
-    found = source_cost(PRICES, HEAD, (), LINE, T0)
+    found = source_cost(PRICES, HEAD, LINE, T0)
     assert (found.newest, found.links) == (NEWEST.backup_id, 3)
     standard, bulk = found.restores
     assert (standard.tier, bulk.tier) == (Tier.STANDARD, Tier.BULK)
@@ -89,10 +98,14 @@ def test_what_reads_at_once_has_one_estimate_without_a_thaw() -> None:
     assert only.cost.copy == only.cost.thaw_requests == 0
 
 
-def test_copies_stay_for_the_download_and_a_day() -> None:
-    assert copy_time(timedelta(0)) == days(1)
-    assert copy_time(days(2)) == days(3)
-    assert copy_time(days(2) + timedelta(seconds=1)) == days(4)
+@pytest.mark.parametrize(
+    ("download", "latest", "kept"),
+    [(timedelta(0), timedelta(0), 1), (8 * HOUR, 12 * HOUR, 2), (8.01 * HOUR, 12 * HOUR, 3)],
+)
+def test_days_cover_the_thaw_the_download_and_a_margin(
+    download: timedelta, latest: timedelta, kept: int
+) -> None:
+    assert days_for(download, latest) == kept
 
 
 def test_requests_of_the_last_month_are_those_of_backups_finished_in_it() -> None:
@@ -102,8 +115,7 @@ def test_requests_of_the_last_month_are_those_of_backups_finished_in_it() -> Non
 
 
 def test_requests_cost_what_their_class_asks() -> None:
-    made, _ = manifest(NEXT)
-    made = replace(made, requests={"put": 30, "get": 4, "list": 3, "head": 1, "delete": 9})
+    made = _with(NEXT, {"put": 30, "get": 4, "list": 3, "head": 1, "delete": 9})
     # 30 counted PUTs and the manifest's and head's own: 32. The index, manifest and head are
     # STANDARD's: 3 x 5 = 15. Eight chunks are DEEP_ARCHIVE's: 8 x 50 = 400. The other 21 sent
     # parts, at STANDARD's price: 21 x 5 = 105. Together 520 / 1000 = 0.52.
@@ -115,24 +127,37 @@ def test_requests_cost_what_their_class_asks() -> None:
     assert request_cost(PRICES, [made, made]).backup_count == 2
 
 
+def test_backups_whose_requests_are_unknown_are_not_counted() -> None:
+    known = _with(NEXT, {"put": 30, "get": 4})
+    assert request_cost(PRICES, [FULL, known]) == request_cost(PRICES, [known])
+    assert request_cost(PRICES, [FULL]).backup_count == 0
+
+
+def test_the_requests_of_many_backups_cost_what_each_of_them_does() -> None:
+    cold, warm = _with(NEXT, {"put": 30, "get": 4, "list": 1}), _with(NEWEST, {"put": 7, "head": 2})
+    both, alone = (
+        request_cost(PRICES, [cold, warm]),
+        [request_cost(PRICES, [each]) for each in (cold, warm)],
+    )
+    assert both.total == sum(each.total for each in alone)
+    assert both.counts["put"] == 32 + 9
+
+
 def test_a_resumed_backup_may_have_made_fewer_puts_than_it_has_chunks() -> None:
-    made, _ = manifest(NEXT)
     # One counted, two after: all of them metadata's. No chunk may be counted as negative.
-    found = request_cost(PRICES, [replace(made, requests={"put": 1})])
+    found = request_cost(PRICES, [_with(NEXT, {"put": 1})])
     assert found.put == _money("0.015")
 
 
 def test_classes_without_a_price_are_named_in_every_sum() -> None:
     odd = replace(FULL, data_class="FROSTY")
-    found = source_cost(PRICES, head(odd), [manifest(odd)[0]], LINE, T0)
-    report = CostReport((source_cost(PRICES, HEAD, (), LINE, T0), found))
+    found = source_cost(PRICES, head(odd), LINE, T0)
+    report = CostReport((source_cost(PRICES, HEAD, LINE, T0), found))
     assert found.storage.unpriced == report.storage.unpriced == {"FROSTY"}
     assert report.unpriced == {"FROSTY"}
-    assert request_cost(PRICES, [replace(manifest(odd)[0], requests={"put": 9})]).unpriced == {
-        "FROSTY"
-    }
+    assert request_cost(PRICES, [_with(odd, {"put": 9})]).unpriced == {"FROSTY"}
 
 
 def test_a_chain_that_lost_a_backup_has_no_price() -> None:
     with pytest.raises(IntegrityError):
-        source_cost(PRICES, head(NEXT, NEWEST), (), LINE, T0)
+        source_cost(PRICES, head(NEXT, NEWEST), LINE, T0)

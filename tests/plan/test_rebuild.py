@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
+from btrfs_to_s3.model.backup import RequestRecord
 from btrfs_to_s3.plan.chain import chain_of, live_chains
-from btrfs_to_s3.plan.rebuild import entry_of, rebuild_head
+from btrfs_to_s3.plan.rebuild import entry_of, rebuild_head, requests_of
 from tests.plan.build import SOURCE_ID, SOURCE_UUID, T0, chain, days, entry, manifests, record, uid
 from tests.plan.strategies import forests, quickly
 
@@ -28,8 +29,12 @@ def rebuilt(stored: Iterable[HashedManifest], after: int = 0) -> RebuiltHead:
 
 
 def test_the_rebuilt_head_lists_what_the_lost_one_listed() -> None:
-    entries = chain(3)
-    result = rebuilt(manifests(*entries))
+    stored = manifests(*chain(3))
+    entries = tuple(
+        replace(each, requests=requests_of(made))
+        for each, (made, _) in zip(chain(3), stored, strict=True)
+    )
+    result = rebuilt(stored)
     assert result.head.backups == entries
     assert result.head.sequence == 3
     assert result.head.subvolume_uuid == SOURCE_UUID
@@ -37,8 +42,11 @@ def test_the_rebuilt_head_lists_what_the_lost_one_listed() -> None:
 
 
 def test_an_entry_repeats_its_manifest() -> None:
-    (made,) = manifests(entry(1))
-    assert entry_of(*made, sequence=1) == entry(1)
+    ((made, digest),) = manifests(entry(1))
+    known = RequestRecord(made.requests, "STANDARD", 1)
+    assert entry_of(made, digest, sequence=1) == replace(entry(1), requests=known)
+    listed = replace(made, catalog=made.index)
+    assert requests_of(listed).metadata_objects == 2
 
 
 def test_nothing_stored_gives_an_empty_head() -> None:

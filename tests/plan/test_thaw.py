@@ -16,7 +16,6 @@ from btrfs_to_s3.plan.cost.cost import ReadCost
 from btrfs_to_s3.plan.restore.thaw import (
     Asked,
     ThawTerms,
-    days_for,
     download_rate,
     expected_end,
     lasts,
@@ -219,16 +218,6 @@ def test_expedited_thaws_of_intelligent_tiering_have_no_price_and_say_so() -> No
     assert standard.cost is not None
     assert expedited.cost.unpriced
     assert not standard.cost.unpriced
-
-
-@pytest.mark.parametrize(
-    ("download", "latest", "days"),
-    [(timedelta(0), timedelta(0), 1), (8 * HOUR, 12 * HOUR, 2), (8.01 * HOUR, 12 * HOUR, 3)],
-)
-def test_days_cover_the_thaw_the_download_and_a_margin(
-    download: timedelta, latest: timedelta, days: int
-) -> None:
-    assert days_for(download, latest) == days
 
 
 def test_a_copy_must_stay_half_as_long_again_as_its_download() -> None:

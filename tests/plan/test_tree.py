@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
-from btrfs_to_s3.plan.backup.backup import BackupPlan, Decision
+from btrfs_to_s3.plan.backup.decision import Decision
 from btrfs_to_s3.plan.backup.facts import BackupWishes
 from btrfs_to_s3.plan.backup.growth import coming_bases, widest
 from btrfs_to_s3.plan.backup.tree import MAX_LINKS, Level, places
@@ -24,6 +24,7 @@ from tests.plan.strategies import heads, presents, quickly, times
 if TYPE_CHECKING:
     from btrfs_to_s3.model.backup import Head, HeadEntry
     from btrfs_to_s3.model.subvolume import Subvolume
+    from btrfs_to_s3.plan.backup.backup import BackupPlan
 
 TREE = ChainPolicy(strategy=Strategy.TREE)
 

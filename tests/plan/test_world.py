@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from btrfs_to_s3.model.policy import ChainPolicy, KeepPolicy, Strategy
-from btrfs_to_s3.plan.backup.backup import Decision, plan_backup
+from btrfs_to_s3.plan.backup.backup import plan_backup
+from btrfs_to_s3.plan.backup.decision import Decision
 from btrfs_to_s3.plan.backup.facts import BackupFacts, BackupWishes
 from btrfs_to_s3.plan.backup.growth import coming_bases
 from btrfs_to_s3.plan.backup.parents import valid_parents

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hypothesis.stateful import RuleBasedStateMachine
 
 from btrfs_to_s3.model.policy import ChainPolicy, Strategy
-from btrfs_to_s3.plan.backup.backup import BackupPlan, Decision
+from btrfs_to_s3.plan.backup.decision import Decision
 from btrfs_to_s3.plan.backup.facts import OpenJournal
 from btrfs_to_s3.plan.backup.source import KnownSource, NewSource, SourceQuery, match_source
 from btrfs_to_s3.plan.backup.tree import MAX_LINKS
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.backup import Head, HeadEntry, Manifest
     from btrfs_to_s3.model.identity import BackupId
     from btrfs_to_s3.model.subvolume import Subvolume
+    from btrfs_to_s3.plan.backup.backup import BackupPlan
 
 
 @dataclass(frozen=True)

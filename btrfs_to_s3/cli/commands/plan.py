@@ -78,7 +78,7 @@ def plan(
 ) -> Result:
     """Say what backup and prune would do now, why, and what it would cost.
 
-    Nothing is written, here or in the repository, and nothing but heads is read: objects of no
+    Nothing is written but a cache of what was read, and nothing but heads is read: objects of no
     backup, and a stored chain that lost some, are found by prune --dry-run and backup --dry-run.
     Without PATH, all sources of the configuration file are looked at. Ends as backup would: with 3
     when a source would be refused.
@@ -112,7 +112,7 @@ def _plan(
     session: Session, config: Config, sources: Sequence[SourceConfig], *, given: bool
 ) -> Result:
     """What backup and prune would do in one repository."""
-    with session.application(config, looking=True) as app:
+    with session.application(config, still=True) as app:
         exists = prepare_to_look(app.services())
         options = BackupOptions(check_chain=False)
         outcomes = look(app, sources, options, exists=exists)

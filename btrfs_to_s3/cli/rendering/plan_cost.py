@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli.rendering import human, money
 from btrfs_to_s3.cli.rendering.text import facts, line
-from btrfs_to_s3.plan.backup.backup import Decision
+from btrfs_to_s3.plan.backup.decision import Decision
 from btrfs_to_s3.plan.cost.of_plan import backup_cost, prune_cost
 
 if TYPE_CHECKING:

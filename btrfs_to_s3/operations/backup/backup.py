@@ -18,7 +18,8 @@ from btrfs_to_s3.operations.backup.transfer import SendAgainError
 from btrfs_to_s3.operations.backup.upload import Upload, UploadTarget
 from btrfs_to_s3.operations.backup.upload_journal import UploadBegin
 from btrfs_to_s3.operations.repository.repository import PROGRAM
-from btrfs_to_s3.plan.backup.backup import Decision, activity_of
+from btrfs_to_s3.plan.backup.backup import activity_of
+from btrfs_to_s3.plan.backup.decision import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

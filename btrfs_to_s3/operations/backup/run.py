@@ -16,7 +16,8 @@ from btrfs_to_s3.operations.backup.observe import SourceWishes, observe, open_up
 from btrfs_to_s3.operations.prune.elsewhere import is_known, needed_elsewhere
 from btrfs_to_s3.operations.prune.local import LocalWishes, prune_local
 from btrfs_to_s3.operations.repository.known_sources import remember_source
-from btrfs_to_s3.plan.backup.backup import Decision, plan_anew, plan_backup
+from btrfs_to_s3.plan.backup.backup import plan_anew, plan_backup
+from btrfs_to_s3.plan.backup.decision import Decision
 from btrfs_to_s3.plan.backup.facts import BackupWishes
 from btrfs_to_s3.plan.backup.growth import widest
 from btrfs_to_s3.plan.history import standing_of

@@ -28,7 +28,8 @@ from btrfs_to_s3.operations.backup.run import (
 )
 from btrfs_to_s3.operations.backup.shared_send import error_of, send_shared
 from btrfs_to_s3.operations.prune.elsewhere import shared_source_id
-from btrfs_to_s3.plan.backup.backup import Decision, activity_of
+from btrfs_to_s3.plan.backup.backup import activity_of
+from btrfs_to_s3.plan.backup.decision import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from btrfs_to_s3.errors import IntegrityError
-from btrfs_to_s3.model.backup import Head, HeadEntry, StreamIdentity
+from btrfs_to_s3.model.backup import Head, HeadEntry, RequestRecord, StreamIdentity
 from btrfs_to_s3.model.identity import BackupId, Kind, SourceId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Grows with every change of what is written here; another layout is not read."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -76,6 +76,7 @@ def encode_columns(head: Head) -> bytes:
         "kind": [entry.kind.value for entry in entries],
         "taken": [_instant(entry.snapshot_time) for entry in entries],
         "finished": [_instant(entry.finished) for entry in entries],
+        "requests": [_record(entry.requests) for entry in entries],
         "plain": [list(map(attrgetter(name), entries)) for name in _PLAIN],
     }
     return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
@@ -119,9 +120,12 @@ def _entries(members: dict[str, Any]) -> Iterable[HeadEntry]:
         members["kind"],
         members["taken"],
         members["finished"],
+        members["requests"],
         *members["plain"],
     )
-    for own, parent, stream, snapshot, kind, taken, finished, *plain in zip(*columns, strict=True):
+    for own, parent, stream, snapshot, kind, taken, finished, made, *plain in zip(
+        *columns, strict=True
+    ):
         sequence, sha256_hex, ctransid, raw, stored, chunks, data_class = plain
         yield HeadEntry(
             ids[own],
@@ -138,7 +142,14 @@ def _entries(members: dict[str, Any]) -> Iterable[HeadEntry]:
             stored,
             chunks,
             data_class,
+            None if made is None else RequestRecord(*made),
         )
+
+
+def _record(requests: RequestRecord | None) -> tuple[object, ...] | None:
+    if requests is None:
+        return None
+    return dict(requests.counts), requests.metadata_class, requests.metadata_objects
 
 
 def _place(uuid: UUID | None, place: Callable[[UUID], int | None]) -> int | None:

@@ -43,11 +43,16 @@ class ShownBackup:
     manifest: Manifest
 
 
-def read_heads(services: Services) -> Listing:
-    """Every source's head; one that is damaged does not hide the others."""
+def read_heads(services: Services, named: str | None = None) -> Listing:
+    """Every source's head; one that is damaged does not hide the others.
+
+    With ``named``, only of sources that have this label or id; of all where there is none.
+    """
     heads: list[Head] = []
     unreadable: list[Unreadable] = []
-    for listed in services.access.listed_sources():
+    every = services.access.listed_sources()
+    meant = [each for each in every if named in (each.source_id.label, str(each.source_id))]
+    for listed in meant or every:
         try:
             head = services.access.listed_head(listed)
         except IntegrityError as error:
@@ -61,10 +66,10 @@ def read_heads(services: Services) -> Listing:
 
 def list_backups(services: Services, source: str | None) -> Listing:
     """All sources, or the one that ``[HOST/]SOURCE`` names."""
-    address = None if source is None else _source_address(source)
-    listing = read_heads(services)
-    if address is None:
-        return listing
+    if source is None:
+        return read_heads(services)
+    address = _source_address(source)
+    listing = read_heads(services, address.source)
     return Listing((_resolve(services, listing, address),), ())
 
 
@@ -75,7 +80,7 @@ def find_source(services: Services, text: str) -> SourceId:
     exact = [source_id for source_id in known if str(source_id) == address.source]
     if exact:
         return exact[0]
-    listing = read_heads(services)
+    listing = read_heads(services, address.source)
     damaged = [
         each.source_id
         for each in listing.unreadable
@@ -90,28 +95,31 @@ def find_source(services: Services, text: str) -> SourceId:
 
 def find_backup(services: Services, text: str) -> tuple[Head, HeadEntry]:
     """The backup that ``[HOST/]SOURCE[@WHEN]`` or a backup id names."""
-    listing = read_heads(services)
-    by_id = [
-        (head, entry)
-        for head in listing.heads
-        for entry in head.backups
-        if str(entry.backup_id) == text
-    ]
-    if len(by_id) == 1:
-        return by_id[0]
-    if by_id or _is_backup_id(text):
-        known = ", ".join(f"{head.source_id}@{text}" for head, _ in by_id)
-        raise UsageError(
-            f"{text!r} is {'a backup of more than one source' if by_id else 'no live backup'}",
-            hint=f"name one: {known}" if by_id else "'btrfs-to-s3 list' shows those there are",
-        )
+    if _is_backup_id(text):
+        return _find_by_id(read_heads(services), text)
     address = parse_address(text)
     if address.path is not None:
         raise UsageError(
             f"{text!r} names a path inside a backup", hint="leave out what follows the ':'"
         )
-    head = _resolve(services, listing, address)
+    head = _resolve(services, read_heads(services, address.source), address)
     return head, select(head, address.when)
+
+
+def _find_by_id(listing: Listing, text: str) -> tuple[Head, HeadEntry]:
+    found = [
+        (head, entry)
+        for head in listing.heads
+        for entry in head.backups
+        if str(entry.backup_id) == text
+    ]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{head.source_id}@{text}" for head, _ in found)
+    raise UsageError(
+        f"{text!r} is {'a backup of more than one source' if found else 'no live backup'}",
+        hint=f"name one: {known}" if found else "'btrfs-to-s3 list' shows those there are",
+    )
 
 
 def show_backup(services: Services, text: str) -> ShownBackup:

@@ -18,11 +18,11 @@ from btrfs_to_s3.operations.thaw.journal import Begun, ThawJournal
 from btrfs_to_s3.operations.thaw.not_ready import not_ready_error
 from btrfs_to_s3.operations.thaw.states import Learned, Needed, ThawStates
 from btrfs_to_s3.plan.cost.cost import ReadCost
+from btrfs_to_s3.plan.cost.restore import days_for
 from btrfs_to_s3.plan.restore.thaw import (
     Asked,
     ThawTerms,
     cost_of,
-    days_for,
     download_rate,
     expected_end,
     extension_cost,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.errors import IntegrityError, NotReadableYetError
@@ -81,8 +82,12 @@ class RecordCheck:
             return None
         self._counts.objects += 1
         self._manifests[entry.backup_id] = manifest
-        same = entry_of(manifest, entry.manifest_sha256_hex, entry.sequence) == entry
-        if not same or manifest.source_id != head.source_id:
+        told = entry_of(manifest, entry.manifest_sha256_hex, entry.sequence)
+        # An earlier version's entry says nothing of requests.
+        if (
+            entry not in (told, replace(told, requests=None))
+            or manifest.source_id != head.source_id
+        ):
             head_key = keys.head(self._source_id)
             message = f"{head_key} does not say of {entry.backup_id} what its manifest says"
             advice = f"someone edited the head; {_REBUILD.format(self._source_id)}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.model.identity import Kind
 from btrfs_to_s3.model.policy import FullBackups
 from btrfs_to_s3.model.subvolume import TOP_LEVEL_ID
 from btrfs_to_s3.plan.backup.compaction import decide_compaction
+from btrfs_to_s3.plan.backup.decision import Decision
 from btrfs_to_s3.plan.backup.estimate import estimate_bytes, estimate_stored_bytes
 from btrfs_to_s3.plan.backup.growth import choose_parent
 from btrfs_to_s3.plan.backup.parents import judge_parent
@@ -28,16 +28,6 @@ _TOP_LEVEL = (
     "the source is the filesystem's top level, where the snapshots themselves lie: whether "
     "anything else changed cannot be known"
 )
-
-
-class Decision(StrEnum):
-    """What a backup run does."""
-
-    FULL = "full"
-    INCREMENTAL = "incremental"
-    SKIP = "skip"
-    RESUME = "resume"
-    REFUSE = "refuse"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ upload" (what the requests of an upload to an archive class are billed as).
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from btrfs_to_s3.errors import UsageError
 from btrfs_to_s3.model.prices import GB_BYTES, ClassPrice
@@ -53,21 +53,22 @@ class _Cost:
     """Amounts that can be added up; ``unpriced`` names what no price was found for."""
 
     unpriced: frozenset[str] = frozenset()
+    _amounts: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        cls._amounts = tuple(cls.__annotations__)
 
     @property
     def total(self) -> Decimal:
         """All amounts together."""
-        return sum((getattr(self, name) for name in self._amounts()), _NOTHING)
+        return sum((getattr(self, name) for name in self._amounts), _NOTHING)
 
     def __add__(self, other: Self) -> Self:
         """Both together."""
         if not isinstance(other, type(self)):
             return NotImplemented
-        amounts = {name: getattr(self, name) + getattr(other, name) for name in self._amounts()}
+        amounts = {name: getattr(self, name) + getattr(other, name) for name in self._amounts}
         return type(self)(unpriced=self.unpriced | other.unpriced, **amounts)
-
-    def _amounts(self) -> list[str]:
-        return [each.name for each in fields(self) if each.name != "unpriced"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """What a repository costs: by source and class, its requests, its deletion, its restore.
 
-Made from heads and, for the requests of the last month, from manifests. Left out are metadata
-(manifests, indexes, catalogs, heads: small beside the data, and unknown without reading them) and
-objects of no live backup.
+Made from heads alone. Left out are metadata (manifests, indexes, catalogs, heads: small beside the
+data, and unknown without reading them) and objects of no live backup.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from btrfs_to_s3.model.storage_class import storage_class
 from btrfs_to_s3.plan.chain import chain_of
 from btrfs_to_s3.plan.cost.cost import (
+    STANDARD,
     EarlyDeletion,
     PriceLookup,
     PutRequests,
@@ -28,10 +28,10 @@ from btrfs_to_s3.plan.cost.cost import (
 from btrfs_to_s3.plan.cost.restore import restore_estimates, stored_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from btrfs_to_s3.model.backup import Head, HeadEntry, Manifest
+    from btrfs_to_s3.model.backup import Head, HeadEntry
     from btrfs_to_s3.model.identity import BackupId, SourceId
     from btrfs_to_s3.model.prices import PriceList
     from btrfs_to_s3.plan.cost.restore import Line, RestoreEstimate
@@ -135,10 +135,8 @@ def recent(head: Head, now: datetime) -> tuple[HeadEntry, ...]:
     return tuple(entry for entry in head.backups if entry.finished > now - REQUESTS_SPAN)
 
 
-def source_cost(
-    prices: PriceList, head: Head, manifests: Sequence[Manifest], line: Line, now: datetime
-) -> SourceCost:
-    """What one source costs; ``manifests`` are those of its recent backups.
+def source_cost(prices: PriceList, head: Head, line: Line, now: datetime) -> SourceCost:
+    """What one source costs.
 
     ``IntegrityError`` when the newest backup's chain is not complete.
     """
@@ -153,45 +151,52 @@ def source_cost(
         classes=tuple(
             _class_cost(prices, name, entries, now) for name, entries in sorted(by_class.items())
         ),
-        requests=request_cost(prices, manifests),
+        requests=request_cost(prices, recent(head, now)),
         newest=None if newest is None else newest.backup_id,
         links=len(chain),
         restores=restore_estimates(prices, chain, line) if chain else (),
     )
 
 
-def request_cost(prices: PriceList, manifests: Sequence[Manifest]) -> RequestCost:
-    """What the requests counted in these manifests cost, and the writes of manifest and head.
+def request_cost(prices: PriceList, entries: Iterable[HeadEntry]) -> RequestCost:
+    """What the requests known of these backups cost, and the writes of manifest and head.
 
     A PUT for each chunk is its class's; one for the index (and the catalog) is the metadata
     class's; the others sent parts. A resumed backup counts what its last run made.
     """
+    count = 0
     counts: Counter[str] = Counter()
-    put, get, listed = Decimal(0), Decimal(0), Decimal(0)
-    unpriced: frozenset[str] = frozenset()
-    for manifest in manifests:
-        made = Counter(manifest.requests)
-        made["put"] += _METADATA_AFTER
-        puts = put_cost(prices, *_puts_of(manifest, made["put"]))
-        found = PriceLookup(prices)
-        metadata = found.of(manifest.metadata_class)
-        put += puts.total
-        get += (made["get"] + made["head"]) * metadata.get_1000 / _THOUSAND
-        if made["list"]:
-            listed += made["list"] * found.of("STANDARD").put_1000 / _THOUSAND
-        unpriced |= puts.unpriced | found.unpriced
+    objects: Counter[str] = Counter()
+    parts: Counter[str] = Counter()
+    reads: Counter[str] = Counter()
+    for entry in entries:
+        record = entry.requests
+        if record is None:
+            continue
+        count += 1
+        made = {**record.counts, "put": record.counts.get("put", 0) + _METADATA_AFTER}
         counts.update(made)
-    return RequestCost(len(manifests), dict(counts), put, get, listed, unpriced)
-
-
-def _puts_of(manifest: Manifest, puts: int) -> tuple[PutRequests, PutRequests]:
-    """The PUTs of a backup: data, then metadata."""
-    indexes = 1 if manifest.catalog is None else 2
-    metadata = min(puts, indexes + _METADATA_AFTER)
-    chunks = min(puts - metadata, manifest.chunk_count)
-    return (
-        PutRequests(manifest.data_class, chunks, puts - metadata - chunks),
-        PutRequests(manifest.metadata_class, metadata),
+        metadata = min(made["put"], record.metadata_objects + _METADATA_AFTER)
+        chunks = min(made["put"] - metadata, entry.chunk_count)
+        objects[record.metadata_class] += metadata
+        objects[entry.data_class] += chunks
+        parts[entry.data_class] += made["put"] - metadata - chunks
+        reads[record.metadata_class] += made.get("get", 0) + made.get("head", 0)
+    puts = put_cost(
+        prices, *(PutRequests(name, objects[name], parts[name]) for name in sorted(objects))
+    )
+    found = PriceLookup(prices)
+    get = sum((made * found.of(name).get_1000 for name, made in reads.items()), Decimal(0))
+    listed = Decimal(0)
+    if counts["list"]:
+        listed = counts["list"] * found.of(STANDARD).put_1000
+    return RequestCost(
+        count,
+        dict(counts),
+        puts.total,
+        get / _THOUSAND,
+        listed / _THOUSAND,
+        puts.unpriced | found.unpriced,
     )
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Self
 
-from btrfs_to_s3.model.storage_class import ThawTime, storage_class
+from btrfs_to_s3.model.storage_class import ThawTime, Tier, storage_class
 from btrfs_to_s3.plan.cost.cost import ReadCost, Reading, Stored, common_tiers, read_cost
 
 if TYPE_CHECKING:
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 
     from btrfs_to_s3.model.backup import HeadEntry
     from btrfs_to_s3.model.prices import PriceList
-    from btrfs_to_s3.model.storage_class import Tier
 
 _DAY: Final = timedelta(days=1)
 _AT_ONCE: Final = ThawTime(timedelta(0), timedelta(0))
-
-
+DOWNLOAD_MARGIN: Final = 1.5
+"""How much longer a download may take than expected."""
 ASSUMED_BYTES_PER_S: Final = 12_500_000
 """What a download is taken to reach where nothing was measured and nothing limits it."""
 
@@ -75,9 +74,14 @@ def stored_of(entry: HeadEntry) -> Stored:
     return Stored(entry.data_class, entry.chunk_count, entry.stored_size_bytes)
 
 
-def copy_time(download: timedelta) -> timedelta:
-    """How long thawed copies should stay: the download, and a day, in whole days."""
-    return (-(-download // _DAY) + 1) * _DAY
+def days_for(download: timedelta, latest: timedelta) -> int:
+    """For how many days copies must stay.
+
+    What is thawed first must still be there when what is thawed last has come too and all is
+    downloaded, half as slowly again as expected, begun up to a day late.
+    """
+    wanted = latest + download * DOWNLOAD_MARGIN + _DAY
+    return -(-wanted // _DAY)
 
 
 def restore_estimates(
@@ -110,17 +114,16 @@ def _estimate(
 ) -> RestoreEstimate:
     size = sum(each.size_bytes for each in sets)
     download = line.time_for(size)
-    kept = timedelta(0) if tier is None else copy_time(download)
-    how = Reading(days=Decimal(kept // _DAY), part_size_bytes=line.part_size_bytes)
-    if tier is not None:
-        how = Reading(tier, how.days, line.part_size_bytes)
+    thaw = _thaw_time(sets, tier)
+    days = 0 if tier is None else days_for(download, thaw.latest)
+    how = Reading(tier or Tier.STANDARD, Decimal(days), line.part_size_bytes)
     return RestoreEstimate(
         tier=tier,
         size_bytes=size,
         object_count=sum(each.object_count for each in sets),
-        thaw=_thaw_time(sets, tier),
+        thaw=thaw,
         download=download,
-        copy_kept=kept,
+        copy_kept=days * _DAY,
         cost=read_cost(prices, sets, how),
     )
 

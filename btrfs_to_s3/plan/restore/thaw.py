@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from btrfs_to_s3.errors import UsageError
 from btrfs_to_s3.model.storage_class import ThawTime, Tier, storage_class
 from btrfs_to_s3.plan.cost.cost import ReadCost, Reading, Stored, common_tiers, read_cost
-from btrfs_to_s3.plan.cost.restore import ASSUMED_BYTES_PER_S
+from btrfs_to_s3.plan.cost.restore import ASSUMED_BYTES_PER_S, DOWNLOAD_MARGIN, days_for
 from btrfs_to_s3.plan.restore.thaw_state import ThawState
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.storage_class import StorageClass
     from btrfs_to_s3.plan.restore.thaw_state import Group, LinkThaw
 
-_DAY: Final = timedelta(days=1)
-_MARGIN: Final = 1.5
-"""How much longer a download may take than expected."""
 _LEAST_LEFT: Final = timedelta(hours=1)
 _CENT, _SMALLEST = Decimal("0.01"), Decimal("0.0001")
 
@@ -55,19 +52,9 @@ def download_rate(measured_bytes_per_s: float | None, limit_bytes_per_s: int | N
     return rate
 
 
-def days_for(download: timedelta, latest: timedelta) -> int:
-    """For how many days copies must stay.
-
-    What is thawed first must still be there when what is thawed last has come too and all is
-    downloaded, half as slowly again as expected, begun up to a day late.
-    """
-    wanted = latest + download * _MARGIN + _DAY
-    return -(-wanted // _DAY)
-
-
 def lasts(until: datetime | None, now: datetime, download: timedelta) -> bool:
     """Whether copies stay long enough to begin a download now."""
-    return until is None or until - now >= download * _MARGIN + _LEAST_LEFT
+    return until is None or until - now >= download * DOWNLOAD_MARGIN + _LEAST_LEFT
 
 
 @dataclass(frozen=True, slots=True)
