@@ -108,12 +108,16 @@ def test_a_read_only_mount_is_refused_for_writing(filesystem: LoopbackBtrfs, dat
     assert "remount,rw" in caught.value.hint
 
 
-def test_a_read_only_mount_of_a_writable_filesystem_is_refused_for_writing(
+def test_a_read_only_mount_of_a_writable_filesystem_can_be_snapshot_but_not_restored_to(
     filesystem: LoopbackBtrfs, data: Path
 ) -> None:
     filesystem.remount("bind", "ro")
-    with pytest.raises(SourceError, match="mounted read-only"):
-        LocalBtrfs().open(data, writable=True)
+    with LocalBtrfs().open(data, writable=True) as volume:
+        assert volume.snapshot(volume.subvolume_at(data), "s").readonly
+        with pytest.raises(SourceError, match="mounted read-only") as caught:
+            volume.require_writable(data)
+    assert caught.value.hint is not None
+    assert "ReadWritePaths" in caught.value.hint
 
 
 def test_a_read_only_filesystem_can_be_read_and_stays_read_only(
