@@ -176,6 +176,20 @@ def test_without_the_block_device_the_error_says_so(filesystem: LoopbackBtrfs, d
     assert "no block device of the filesystem" in run([*python(*hidden), str(data), "-"])
 
 
+def test_a_block_device_that_is_a_mount_point_of_its_own_stays_visible(
+    filesystem: LoopbackBtrfs, data: Path, tmp_path: Path
+) -> None:
+    """Containers are given their devices so (systemd-nspawn --bind=/dev/…)."""
+    device = filesystem.device
+    script = (
+        f"mount --bind /dev {tmp_path} && mount -t tmpfs none /dev && "
+        f"cp -a {tmp_path}/null {tmp_path}/urandom /dev && "
+        f'touch {device} && mount --bind {tmp_path}/{device.name} {device} && exec "$@"'
+    )
+    output = run([*python("unshare", "--mount", "sh", "-c", script, "sh"), str(data), "-"])
+    assert output.startswith("2 subvolumes\n")
+
+
 def test_a_refused_mount_passes_on_what_mount_said(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
