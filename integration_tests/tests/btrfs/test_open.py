@@ -183,7 +183,8 @@ def test_a_block_device_that_is_a_mount_point_of_its_own_stays_visible(
     device = filesystem.device
     script = (
         f"mount --rbind /dev {tmp_path} && mount -t tmpfs none /dev && mkdir /dev/shm && "
-        f"mount --rbind {tmp_path}/shm /dev/shm && cp -a {tmp_path}/null {tmp_path}/urandom /dev && "
+        f"mount --rbind {tmp_path}/shm /dev/shm && "
+        f"cp -a {tmp_path}/null {tmp_path}/urandom /dev && "
         f'touch {device} && mount --bind {tmp_path}/{device.name} {device} && exec "$@"'
     )
     output = run([*python("unshare", "--mount", "sh", "-c", script, "sh"), str(data), "-"])
