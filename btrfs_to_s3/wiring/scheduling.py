@@ -147,10 +147,13 @@ def running_program(called: str, interpreter: str) -> str:
 def timers_of(file: Path | None) -> tuple[str | None, Mapping[str, TimerState] | None]:
     """The instance that runs with a configuration file, and its timers, as the machine has them.
 
-    The instance is None where none can run with it, and the timers where systemd does not run.
+    The instance is None where none can run with it; then no timer is its own. The timers are None
+    where systemd does not run.
     """
     instance = instance_of(file)
-    return instance, None if instance is None else Systemctl().timers(instance)
+    if instance is None:
+        return None, {} if Systemctl().running() else None
+    return instance, Systemctl().timers(instance)
 
 
 def require_safe(paths: Iterable[str], unsafe: Sequence[Path] | None = None) -> None:
