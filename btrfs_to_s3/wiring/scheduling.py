@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -126,6 +126,15 @@ class Schedule:
     others: tuple[str, ...] = ()
     done: tuple[str, ...] = ()
 
+    @property
+    def removable(self) -> tuple[str, ...]:
+        """The files that an uninstallation removes: ours, and needed by nobody else."""
+        return tuple(
+            file.path
+            for file in self.files
+            if file.state.ours and not self.running and (file.of_instance or not self.others)
+        )
+
 
 def running_program(called: str, interpreter: str) -> str:
     """The absolute path of the program, as units must call it.
@@ -241,8 +250,7 @@ def install(manager: Manager, wishes: Wishes, found: Schedule) -> Schedule:
     if changed or missing:
         manager.systemctl.enable(timers if changed else missing)
     now = look(manager, wishes.instance, wishes)
-    done = tuple(file.path for file in changed)
-    return Schedule(now.instance, now.files, now.timers, now.running, now.others, done)
+    return replace(now, done=tuple(file.path for file in changed))
 
 
 def uninstall(manager: Manager, found: Schedule) -> Schedule:
@@ -255,19 +263,14 @@ def uninstall(manager: Manager, found: Schedule) -> Schedule:
     known = [state.name for state in timers if state.known]
     if known:
         manager.systemctl.disable(known)
-    gone = [
-        file
-        for file in found.files
-        if file.state.ours and not found.running and (file.of_instance or not found.others)
-    ]
-    for file in gone:
-        remove_unit(manager.units / file.path)
+    gone = found.removable
+    for path in gone:
+        remove_unit(manager.units / path)
     if gone:
         manager.systemctl.reload()
         manager.systemctl.forget_failures([state.service.name for state in timers])
     now = look(manager, found.instance)
-    done = tuple(file.path for file in gone)
-    return Schedule(now.instance, now.files, now.timers, now.running, now.others, done)
+    return replace(now, done=gone)
 
 
 def _wanted(manager: Manager, wishes: Wishes) -> dict[str, str]:

@@ -300,8 +300,10 @@ def test_units_that_another_instance_uses_stay(host: Host) -> None:
     other = host.systemd("install", name="other")
     assert f"then: btrfs-to-s3 -c {host.config('other')} systemd install --prune\n" in other.out
     host.systemd("install", "--on-calendar", "daily")
+    looked = host.systemd("uninstall", "--dry-run")
     ran = host.systemd("uninstall")
     assert ran.code == 0
+    assert ran.out == looked.out.replace("would remove", "removed")
     assert "the units themselves stay for btrfs-to-s3-verify@other.timer" in ran.out
     assert {path.name for path in host.units.iterdir() if path.is_file()} == SHIPPED
     assert not (host.units / "btrfs-to-s3@config.timer.d").exists()

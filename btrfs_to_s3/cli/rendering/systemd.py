@@ -161,12 +161,10 @@ def _watching(manager: Manager, schedule: Schedule, first: TimerState) -> list[R
 def uninstall_text(manager: Manager, schedule: Schedule, *, dry_run: bool) -> list[RenderableType]:
     """What was removed, and what stays and why."""
     verb = "would remove" if dry_run else "removed"
-    gone = [file.path for file in schedule.files if dry_run and file.state.ours]
-    parts: list[RenderableType] = [
-        line(f"{verb} {manager.units / path}") for path in (schedule.done or gone)
-    ]
+    gone = schedule.removable if dry_run else schedule.done
+    parts: list[RenderableType] = [line(f"{verb} {manager.units / path}") for path in gone]
     if not parts:
-        parts.append(line("nothing was removed"))
+        parts.append(line("nothing is to be removed" if dry_run else "nothing was removed"))
     parts += [
         line(f"left {manager.units / file.path}: {_ADVICE[file.state]}", "yellow")
         for file in schedule.files
