@@ -51,10 +51,14 @@ _SECRETS: Final = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 def begin(session: Session, command: str) -> None:
     """A run of this command begins: it is followed and told of from now on."""
-    follower = RunFollower(command, utc_now)
-    session.followers.append(follower)
-    session.follower = follower
-    session.telling = Telling(session, command, follower)
+    try:
+        follower = RunFollower(command, utc_now)
+        session.telling = Telling(session, command, follower)
+    except Exception as error:  # noqa: BLE001 - the boundary: telling never fails a run
+        session.messages.warn(f"nobody will be told of this run: {type(error).__name__}")
+    else:
+        session.followers.append(follower)
+        session.follower = follower
 
 
 class Telling:
