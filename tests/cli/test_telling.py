@@ -214,15 +214,22 @@ class _Raises(dict[str, str]):
     """An environment that raises where the command's own configuration is read."""
 
     error: type[BaseException] = ZeroDivisionError
+    variable = "BTRFS_TO_S3_CHUNK_SIZE"
 
     def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - as dict's
-        if name == "BTRFS_TO_S3_CHUNK_SIZE":
+        if name == self.variable:
             raise self.error
         return super().get(name, default)
 
 
 class _Stopped(_Raises):
     error = KeyboardInterrupt
+
+
+class _Untellable(_Raises):
+    """Raises where the log's secrets are hidden: something no code there expects."""
+
+    variable = "AWS_SESSION_TOKEN"
 
 
 class _Interrupting(io.StringIO):
@@ -242,6 +249,15 @@ def test_a_bug_and_ctrl_c_are_told_too(
     ran = replace(alone, environ=seen).run("backup")
     assert ran.code == code
     assert service.signals == ["/start", told]
+
+
+def test_a_bug_in_the_telling_itself_is_a_warning(alone: Program, service: WatchService) -> None:
+    plain = alone.run("backup", "--json")
+    seen = _Untellable({**alone.environ, "BTRFS_TO_S3_PING_URL": service.url})
+    ran = replace(alone, environ=seen).run("backup", "--json")
+    assert (ran.code, ran.out) == (plain.code, plain.out)
+    assert ran.lines[-1].startswith("warning: the end of the log is told to nobody: ZeroDivision")
+    assert service.signals == ["/start", "/fail"]
 
 
 def test_a_second_ctrl_c_at_the_very_end_is_told_too(alone: Program, service: WatchService) -> None:
