@@ -154,11 +154,14 @@ class Session:
         """How an error ends the run, or its work on one source.
 
         Once a signal asked to stop, an interruption is what it is, and so is a btrfs process that
-        ended too early: stopping ends it.
+        ended too early: stopping ends it. An interruption that nobody asked for is a bug: its exit
+        code would stand for a clean stop.
         """
         stopped = isinstance(error, InterruptedRunError | SendError | ReceiveError)
         if self.stop.received is not None and stopped:
             return Failure.of_stop(self.stop.received.name)
+        if isinstance(error, InterruptedRunError):
+            return Failure.of_bug(error)
         return Failure.of(error)
 
     def config(self) -> Config:

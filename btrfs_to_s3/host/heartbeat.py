@@ -79,6 +79,7 @@ class Heartbeat:
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
+        self.look()  # a stop may have been quicker than the next look
         self._supervisor.tell(f"STATUS={status}")
 
     def look(self) -> None:

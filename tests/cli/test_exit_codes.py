@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import signal
+
 import click
 import pytest
 
 from btrfs_to_s3 import errors
 from btrfs_to_s3.cli.exit_codes import Failure, kind_of, of_repositories, of_sources
-from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode
+from btrfs_to_s3.cli.session import Session
+from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode, InterruptedRunError
+from btrfs_to_s3.host.signals import StopSignal
 from btrfs_to_s3.s3.translate import ConflictError
 
 
@@ -134,3 +139,13 @@ def test_a_bug_is_one_line() -> None:
     found = Failure.of_bug(ValueError("first\nsecond"))
     assert found.code is ExitCode.BUG
     assert found.message == "this is a bug in btrfs-to-s3: ValueError: first second"
+
+
+def test_an_interruption_is_a_clean_stop_only_once_a_signal_asked_for_it() -> None:
+    """A unit of systemd takes 130 for success: nothing else may end with it."""
+    with StopSignal() as stop:
+        session = Session({}, io.StringIO(), io.StringIO(), stop)
+        error = InterruptedRunError("stopped")
+        assert session.failure_of(error).code is ExitCode.BUG
+        signal.raise_signal(signal.SIGTERM)
+        assert session.failure_of(error).code is ExitCode.INTERRUPTED
