@@ -74,6 +74,7 @@ missing_packages() {
     command -v strace >/dev/null || echo strace
     command -v sudo >/dev/null || echo sudo
     command -v nft >/dev/null || echo nftables
+    command -v systemd-analyze >/dev/null || echo systemd
     command -v useradd >/dev/null || echo passwd
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
 }

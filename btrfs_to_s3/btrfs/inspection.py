@@ -25,7 +25,7 @@ def look(path: Path, swaps: Path = _SWAPS) -> SourcePlace:
         return SourcePlace(
             path=path,
             mount_point=place.mount.mount_point,
-            readonly=place.mount.readonly or place.mount.filesystem_readonly,
+            readonly=place.mount.filesystem_readonly,
             subvolume_root=place.is_subvolume_root,
             free_bytes=facts.f_bavail * facts.f_frsize,
             size_bytes=facts.f_blocks * facts.f_frsize,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.btrfs import inspection
+from btrfs_to_s3.btrfs import inspection, refusals
 from btrfs_to_s3.btrfs.mount import PrivateMount, has_privilege, require_privilege
 from btrfs_to_s3.btrfs.places import Place
 from btrfs_to_s3.btrfs.versions import (
@@ -14,7 +14,7 @@ from btrfs_to_s3.btrfs.versions import (
     progs_version,
 )
 from btrfs_to_s3.btrfs.volume import BtrfsVolume
-from btrfs_to_s3.errors import ConfigError, SourceError
+from btrfs_to_s3.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,18 +44,14 @@ class LocalBtrfs:
         """The filesystem that holds ``path``, a directory.
 
         ``SourceError`` when it is missing or not on Btrfs, when ``writable`` is asked for and the
-        mount is read-only, or when the privilege is missing. Nothing stays mounted then. A
-        read-only filesystem is never made writable.
+        filesystem is read-only, or when the privilege is missing. Nothing stays mounted then. A
+        read-only filesystem is never made writable; a read-only mount of a writable one is no
+        obstacle (everything is mounted so in a systemd unit with ProtectSystem=strict).
         """
         with Place.open(path) as place:
             require_privilege()
-            if writable and (place.mount.readonly or place.mount.filesystem_readonly):
-                raise SourceError(
-                    f"{path} is mounted read-only (at {place.mount.mount_point})",
-                    hint=f"mount -o remount,rw {place.mount.mount_point}; "
-                    "in a systemd unit, see ReadWritePaths=",
-                    path=path,
-                )
+            if writable and place.mount.filesystem_readonly:
+                raise refusals.of_readonly(place)
             mount = PrivateMount.of(
                 place.mount, place.fsid, writable=writable, program=self._program
             )

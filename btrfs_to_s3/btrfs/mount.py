@@ -125,7 +125,8 @@ class PrivateMount:
             start_new_session=True,
         )
         try:
-            _strip(holder, [*_NEEDED, str(Path(anchor).parent), *search(program)])
+            needed = [*_NEEDED, device, str(Path(anchor).parent), *search(program)]
+            _strip(holder, needed)
             fd = _enter(holder, f"{anchor}/{name}", device)
             mount = cls(holder, f"{anchor}/{name}", fd)
         except BaseException:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from btrfs_to_s3.errors import LocalSpaceError, SourceError
 
 if TYPE_CHECKING:
+    from btrfs_to_s3.btrfs.places import Place
     from btrfs_to_s3.model.subvolume import Subvolume
 
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -16,6 +17,16 @@ _DELETE_HINTS: Final = {
     errno.EPERM: "a send of it may be running, or it is the default subvolume",
     errno.EROFS: "remount the filesystem read-write",
 }
+
+
+def of_readonly(place: Place) -> SourceError:
+    """A directory cannot be written because of how it, or its whole filesystem, is mounted."""
+    return SourceError(
+        f"{place.path} is mounted read-only (at {place.mount.mount_point})",
+        hint=f"mount -o remount,rw {place.mount.mount_point}; "
+        "in a systemd unit, see ReadWritePaths=",
+        path=place.path,
+    )
 
 
 def of_delete(error: OSError, subvolume: Subvolume) -> SourceError:

@@ -207,6 +207,15 @@ class BtrfsVolume:
                 os.close(fd)
             return path
 
+    def require_writable(self, directory: Path) -> None:
+        """``SourceError`` where the user sees a directory on a read-only mount.
+
+        What is written there goes through the private mount, which would not notice.
+        """
+        with self._place(directory) as place:
+            if place.mount.readonly or place.mount.filesystem_readonly:
+                raise refusals.of_readonly(place)
+
     def entry_exists(self, directory: Path, name: str) -> bool:
         """Whether a directory (a path the user sees) already has an entry of this name."""
         _require_entry_name(name)

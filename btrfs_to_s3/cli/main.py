@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 import traceback
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ import click
 from click.shell_completion import shell_complete
 
 from btrfs_to_s3.cli.exit_codes import Failure
+from btrfs_to_s3.cli.lazily import lazily
 from btrfs_to_s3.cli.messages import Messages, Style, Verbosity
 from btrfs_to_s3.cli.options import AskedError
 from btrfs_to_s3.cli.output import Result, settle, standard_streams, write_json, write_text
@@ -21,15 +24,20 @@ from btrfs_to_s3.cli.session import Session
 from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode, UsageError
 from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.host.signals import StopSignal
+from btrfs_to_s3.host.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from typing import TextIO
 
 
 def main() -> None:
     """Run the program and exit."""
     stdout, stderr = standard_streams()
+    if "WATCHDOG_USEC" in os.environ:
+        # systemd ends a run that hangs by SIGABRT: its log then says where every thread was.
+        faulthandler.enable(file=2)
     if COMPLETE in os.environ:
         sys.exit(shell_complete(root, {}, PROGRAM, COMPLETE, os.environ[COMPLETE]))
     code = run(sys.argv[1:], os.environ, stdout, stderr)
@@ -46,10 +54,24 @@ def run(
         session = Session(environ, stdout, stderr, stop)
         session.options.json = _asks_for_json(arguments)
         try:
-            return _finish(session, _outcome(session, arguments))
+            with _supervised(session) as finish:
+                result = _outcome(session, arguments)
+                finish(result.failure)
+                return _finish(session, result)
         except KeyboardInterrupt:
             # Ctrl-C again, while the first one was being honoured.
             return ExitCode.INTERRUPTED
+
+
+def _supervised(session: Session) -> AbstractContextManager[Callable[[Failure | None], None]]:
+    """Tell the service manager of the run, where one wants to know; given how it ends."""
+    supervisor = Supervisor.of(session.environ)
+    if supervisor is None:
+        return nullcontext(lambda _: None)
+    supervised: AbstractContextManager[Callable[[Failure | None], None]] = lazily(
+        "btrfs_to_s3.cli.supervision:supervised"
+    )(session, supervisor)
+    return supervised
 
 
 def _outcome(session: Session, arguments: Sequence[str]) -> Result:

@@ -19,7 +19,7 @@ from btrfs_to_s3.errors import ConfigError, InterruptedRunError, ReceiveError, S
 from btrfs_to_s3.host.clock import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Hashable, Mapping
     from pathlib import Path
     from typing import TextIO
 
@@ -91,7 +91,8 @@ class Session:
     """One call of the program.
 
     ``settings`` are the setting options of the command, as given. ``followers`` hear of the run's
-    progress beside the screen; they must be there before the reporter is asked for.
+    progress beside the screen; they must be there before the reporter is asked for. ``begun`` is
+    called when the configuration was read. ``signs`` give values that change while work is alive.
     """
 
     environ: Mapping[str, str]
@@ -101,7 +102,13 @@ class Session:
     options: GlobalOptions = field(default_factory=GlobalOptions)
     settings: dict[str, str | None] = field(default_factory=dict)
     followers: list[Reporter] = field(default_factory=list)
+    begun: Callable[[], None] = lambda: None
+    signs: list[Callable[[], Hashable]] = field(default_factory=list)
     _patience: Patience | None = field(default=None, init=False)
+
+    def moves(self) -> Hashable:
+        """What all ``signs`` say now."""
+        return tuple(sign() for sign in tuple(self.signs))
 
     @cached_property
     def messages(self) -> Messages:
@@ -121,11 +128,14 @@ class Session:
         """How an error ends the run, or its work on one source.
 
         Once a signal asked to stop, an interruption is what it is, and so is a btrfs process that
-        ended too early: stopping ends it.
+        ended too early: stopping ends it. An interruption that nobody asked for is a bug: its exit
+        code would stand for a clean stop.
         """
         stopped = isinstance(error, InterruptedRunError | SendError | ReceiveError)
         if self.stop.received is not None and stopped:
             return Failure.of_stop(self.stop.received.name)
+        if isinstance(error, InterruptedRunError):
+            return Failure.of_bug(error)
         return Failure.of(error)
 
     def config(self) -> Config:
@@ -134,6 +144,7 @@ class Session:
         _log.debug("the configuration that counts:\n%s", as_toml(config))
         for warning in config.warnings:
             self.messages.warn(warning)
+        self.begun()
         return config
 
     def one_config(self) -> Config:
@@ -183,7 +194,7 @@ class Session:
         reporter: Reporter = self.reporter
         if len(config.repositories) > 1 and not config.chosen:
             reporter = Labelled(reporter, config.name)
-        return application(
+        made = application(
             config,
             self.environ,
             self.stop,
@@ -192,6 +203,8 @@ class Session:
             shares=shares,
             departure=self._departure(config) if running else None,
         )
+        self.signs.append(lambda: made.store.moves)
+        return made
 
     def _departure(self, config: Config) -> Departure | None:
         """How the network policy is obeyed; None, and nothing is loaded for it, without one."""

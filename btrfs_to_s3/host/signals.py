@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any, Self
+import time
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from btrfs_to_s3.stream.cancel import LinkedCancellation
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SLICE_S: Final = 1.0
 
 
 class StopSignal:
@@ -26,6 +28,7 @@ class StopSignal:
         self._cancellation = LinkedCancellation()
         self._received: signal.Signals | None = None
         self._previous: dict[signal.Signals, Any] = {}
+        self._waits = 0
 
     @property
     def received(self) -> signal.Signals | None:
@@ -36,9 +39,22 @@ class StopSignal:
         """Whether a signal has asked to stop."""
         return self._cancellation.is_set()
 
+    @property
+    def waits(self) -> int:
+        """Grows while somebody waits on purpose, here or on what is linked to this."""
+        return self._waits
+
     def wait(self, timeout_s: float) -> bool:
         """Sleep up to ``timeout_s``; True as soon as a signal asks to stop."""
-        return self._cancellation.wait(timeout_s)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            # Threads may lose each other's count, which changes nothing: it grows all the same.
+            self._waits += 1
+            left_s = deadline - time.monotonic()
+            if self._cancellation.wait(min(left_s, _SLICE_S)):
+                return True
+            if left_s <= _SLICE_S:
+                return False
 
     def __enter__(self) -> Self:
         """Install the handlers."""

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class SourcePlace:
     """What anybody may see of a directory on Btrfs.
 
-    ``swapfiles`` are active ones in its subvolume. Sizes are the filesystem's (statfs(2)).
+    ``readonly`` is about the filesystem, not about this mount of it. ``swapfiles`` are active ones
+    in its subvolume. Sizes are the filesystem's (statfs(2)).
     """
 
     path: Path

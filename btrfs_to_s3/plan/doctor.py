@@ -180,11 +180,11 @@ def _subvolume(place: SourcePlace, subject: str) -> Check:
 
 def _writable(place: SourcePlace, subject: str) -> Check:
     if not place.readonly:
-        text = f"mounted read-write at {place.mount_point}"
+        text = f"the filesystem at {place.mount_point} can be written"
         return passed("mount", text, subject=subject)
     return failed(
         "mount",
-        f"mounted read-only at {place.mount_point}: no snapshot can be made",
+        f"the filesystem at {place.mount_point} is read-only: no snapshot can be made",
         f"mount -o remount,rw {place.mount_point} (after a look at dmesg: errors make Btrfs "
         "read-only)",
         subject=subject,

@@ -121,6 +121,9 @@ class Volume(Protocol):
     def contents(self, subvolume: Subvolume) -> Path:
         """Where this process can read a subvolume's files while the volume is open."""
 
+    def require_writable(self, directory: Path) -> None:
+        """``SourceError`` where the user sees a directory on a read-only mount."""
+
     def entry_exists(self, directory: Path, name: str) -> bool:
         """Whether a directory (a path the user sees) already has an entry of this name."""
 
@@ -157,7 +160,7 @@ class Btrfs(Protocol):
     def open(self, path: Path, *, writable: bool) -> Volume:
         """The filesystem that holds ``path``.
 
-        ``SourceError`` when it is not Btrfs, or ``writable`` is asked for and the mount is
+        ``SourceError`` when it is not Btrfs, or ``writable`` is asked for and the filesystem is
         read-only, or the privilege is missing (the hint says how to run it).
         """
 

@@ -59,14 +59,25 @@ class MeteredBody:
     """A request body as botocore and urllib3 read it: bytes or a file, seekable, paced.
 
     Reading ends with ``InterruptedRunError`` once the cancellation is set, so a long upload stops
-    at its next piece. A memory body is handed out as views: no byte is copied here.
+    at its next piece; ``moves`` is called for each. A memory body is handed out as views: no byte
+    is copied here.
     """
 
-    __slots__ = ("_bucket", "_cancel", "_file", "_position", "_start", "_view", "size_bytes")
+    __slots__ = (
+        *("_bucket", "_cancel", "_file", "_moves", "_position", "_start", "_view"),
+        "size_bytes",
+    )
 
-    def __init__(self, body: Body, bucket: TokenBucket | None, cancel: Cancellation) -> None:
+    def __init__(
+        self,
+        body: Body,
+        bucket: TokenBucket | None,
+        cancel: Cancellation,
+        moves: Callable[[], None] = lambda: None,
+    ) -> None:
         self._bucket = bucket
         self._cancel = cancel
+        self._moves = moves
         self._position = 0
         self._file: BinaryIO | None = None
         self._view = memoryview(b"")
@@ -110,6 +121,7 @@ class MeteredBody:
         """The next bytes, at most one piece when a limit is set; empty at the end."""
         if self._cancel.is_set():
             raise InterruptedRunError("interrupted during an upload")
+        self._moves()
         left = self.size_bytes - self._position
         count = left if size is None or size < 0 else max(0, min(size, left))
         if self._bucket is not None and count:

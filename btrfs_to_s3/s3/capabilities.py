@@ -21,7 +21,6 @@ from btrfs_to_s3.errors import AccessDeniedError, ConditionFailedError, Reposito
 from btrfs_to_s3.model.objects import Capabilities, Create, Replace, Role
 from btrfs_to_s3.s3 import reading, writing
 from btrfs_to_s3.s3.answers import BAD_REQUEST, Answer
-from btrfs_to_s3.s3.bandwidth import MeteredBody
 from btrfs_to_s3.s3.translate import UnsupportedRequestError
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def detect(session: Session, key: str, body: bytes, sha256: bytes) -> Capabiliti
 
 def _honours(session: Session, key: str, body: bytes, sha256: bytes, condition: Condition) -> bool:
     """Whether a write is refused because a condition that cannot hold does not hold."""
-    with MeteredBody(body, session.upload, session.cancel) as metered:
+    with session.metered(body) as metered:
 
         def attempt(_: int) -> None:
             writing.send(session, key, metered, sha256, Role.METADATA, condition)
@@ -106,7 +105,7 @@ def _refuses_damage(session: Session, key: str, body: bytes) -> bool:
 
     def attempt(_: int) -> bool:
         try:
-            with MeteredBody(body, session.upload, session.cancel) as metered:
+            with session.metered(body) as metered:
                 writing.send_part(session, key, upload_id, 1, metered, wrong)
         except ClientError as error:
             # Any 400: services name it BadDigest, InvalidDigest, XAmzContentSHA256Mismatch, …

@@ -107,10 +107,11 @@ class RequestCounter:
     Thaw requests are a kind that only appears once there was one: most runs make none.
     """
 
-    __slots__ = ("_counts", "_lock")
+    __slots__ = ("_counts", "_lock", "_pieces")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._pieces = 0
         self._counts = dict.fromkeys(("put", "get", "list", "head", "delete"), 0)
 
     def on_send(self, event_name: str, **_: object) -> None:
@@ -119,6 +120,16 @@ class RequestCounter:
         if kind is not None:
             with self._lock:
                 self._counts[kind] = self._counts.get(kind, 0) + 1
+
+    def piece(self) -> None:
+        """A piece of a body is about to move."""
+        # Threads may lose each other's count, which changes nothing: it grows all the same.
+        self._pieces += 1
+
+    @property
+    def moves(self) -> tuple[int, int]:
+        """Grows with every request and with every piece of a body."""
+        return sum(self.snapshot().values()), self._pieces
 
     def snapshot(self) -> dict[str, int]:
         """The counts so far, by kind."""

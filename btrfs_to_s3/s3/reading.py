@@ -269,3 +269,4 @@ def _piece(session: Session, body: StreamingBody, wanted: int) -> bytes:
 def _checkpoint(session: Session) -> None:
     if session.cancel.is_set():
         raise InterruptedRunError("interrupted during a download")
+    session.counter.piece()

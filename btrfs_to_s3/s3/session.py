@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from btrfs_to_s3.s3.bandwidth import TokenBucket
+from btrfs_to_s3.s3.bandwidth import MeteredBody, TokenBucket
 from btrfs_to_s3.s3.client import RequestCounter, S3Settings, make_client
 from btrfs_to_s3.s3.gate import GateSettings, OutageGate
 from btrfs_to_s3.s3.retry import Retrier, RetryPolicy
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from btrfs_to_s3.model.objects import Capabilities
-    from btrfs_to_s3.ports import Cancellation, Way
+    from btrfs_to_s3.ports import Body, Cancellation, Way
 
 T = TypeVar("T")
 
@@ -139,6 +139,10 @@ class Session:
     def bound(self, cancel: Cancellation) -> Session:
         """The same session, its waits ended by ``cancel``."""
         return replace(self, cancel=cancel)
+
+    def metered(self, body: Body) -> MeteredBody:
+        """A request body under the limit, the cancellation and the eyes of this session."""
+        return MeteredBody(body, self.upload, self.cancel, self.counter.piece)
 
     def call(self, operation: str, key: str, attempt: Callable[[int], T]) -> T:
         """Run an attempt under the retry policy and the gate; it ends when ``cancel`` is set."""

@@ -127,6 +127,11 @@ class S3Store:
         """Requests sent so far, retries included, by kind: put, get, list, head, delete (thaw)."""
         return self._session.counter.snapshot()
 
+    @property
+    def moves(self) -> tuple[int, int]:
+        """Changes while requests are made and bytes move: the work with the service is alive."""
+        return self._session.counter.moves
+
     def check_access(self, key: str) -> None:
         """Prove that the bucket can be reached and read with these credentials; one request.
 

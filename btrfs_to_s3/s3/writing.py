@@ -13,7 +13,6 @@ from btrfs_to_s3.errors import ConditionFailedError, MissingObjectError, Reposit
 from btrfs_to_s3.model.objects import Create, Replace, Role, StoredObject, UploadedPart
 from btrfs_to_s3.s3 import reading
 from btrfs_to_s3.s3.answers import CONFLICT, Answer
-from btrfs_to_s3.s3.bandwidth import MeteredBody
 from btrfs_to_s3.s3.client import base64_digest
 from btrfs_to_s3.s3.session import Session, canonical_etag, canonical_version, quoted_etag
 from btrfs_to_s3.s3.translate import (
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
     from btrfs_to_s3.model.objects import Condition
     from btrfs_to_s3.ports import Body
+    from btrfs_to_s3.s3.bandwidth import MeteredBody
     from btrfs_to_s3.s3.reading import Headed
 
 _log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def put(
     session: Session, key: str, body: Body, *, sha256: bytes, role: Role, condition: Condition
 ) -> StoredObject:
     """Write one object under a condition; see ``ObjectStore.put``."""
-    with MeteredBody(body, session.upload, session.cancel) as metered:
+    with session.metered(body) as metered:
 
         def attempt(_: int) -> PutObjectOutputTypeDef:
             return send(session, key, metered, sha256, role, _header(session, condition))
@@ -144,7 +144,7 @@ def upload_part(
     session: Session, key: str, upload_id: str, number: int, body: Body, sha256: bytes
 ) -> UploadedPart:
     """Send one part; repeating it replaces the part."""
-    with MeteredBody(body, session.upload, session.cancel) as metered:
+    with session.metered(body) as metered:
         return session.call(
             "UploadPart",
             key,

@@ -42,7 +42,8 @@ class LinkedCancellation:
     def wait(self, timeout_s: float) -> bool:
         """Sleep up to ``timeout_s``; True as soon as the work should stop."""
         deadline = time.monotonic() + timeout_s
-        while not self.is_set():
+        # The parent is told that somebody waits, by being asked in the same way.
+        while not self._own and not (self._parent is not None and self._parent.wait(0.0)):
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 return False

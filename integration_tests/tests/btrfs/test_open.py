@@ -108,12 +108,16 @@ def test_a_read_only_mount_is_refused_for_writing(filesystem: LoopbackBtrfs, dat
     assert "remount,rw" in caught.value.hint
 
 
-def test_a_read_only_mount_of_a_writable_filesystem_is_refused_for_writing(
+def test_a_read_only_mount_of_a_writable_filesystem_can_be_snapshot_but_not_restored_to(
     filesystem: LoopbackBtrfs, data: Path
 ) -> None:
     filesystem.remount("bind", "ro")
-    with pytest.raises(SourceError, match="mounted read-only"):
-        LocalBtrfs().open(data, writable=True)
+    with LocalBtrfs().open(data, writable=True) as volume:
+        assert volume.snapshot(volume.subvolume_at(data), "s").readonly
+        with pytest.raises(SourceError, match="mounted read-only") as caught:
+            volume.require_writable(data)
+    assert caught.value.hint is not None
+    assert "ReadWritePaths" in caught.value.hint
 
 
 def test_a_read_only_filesystem_can_be_read_and_stays_read_only(
@@ -170,6 +174,21 @@ def test_without_the_block_device_the_error_says_so(filesystem: LoopbackBtrfs, d
     script = f'mount --bind /dev/null {filesystem.device} && exec "$@"'
     hidden = ["unshare", "--mount", "sh", "-c", script, "sh"]
     assert "no block device of the filesystem" in run([*python(*hidden), str(data), "-"])
+
+
+def test_a_block_device_that_is_a_mount_point_of_its_own_stays_visible(
+    filesystem: LoopbackBtrfs, data: Path, tmp_path: Path
+) -> None:
+    """Containers are given their devices so (systemd-nspawn --bind=/dev/…)."""
+    device = filesystem.device
+    script = (
+        f"mount --rbind /dev {tmp_path} && mount -t tmpfs none /dev && mkdir /dev/shm && "
+        f"mount --rbind {tmp_path}/shm /dev/shm && "
+        f"cp -a {tmp_path}/null {tmp_path}/urandom /dev && "
+        f'touch {device} && mount --bind {tmp_path}/{device.name} {device} && exec "$@"'
+    )
+    output = run([*python("unshare", "--mount", "sh", "-c", script, "sh"), str(data), "-"])
+    assert output.startswith("2 subvolumes\n")
 
 
 def test_a_refused_mount_passes_on_what_mount_said(
