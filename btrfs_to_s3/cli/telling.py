@@ -12,6 +12,7 @@ import contextlib
 import socket
 import threading
 import time
+import traceback
 import uuid
 from typing import TYPE_CHECKING, Final
 
@@ -51,10 +52,14 @@ _SECRETS: Final = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 def begin(session: Session, command: str) -> None:
     """A run of this command begins: it is followed and told of from now on."""
-    follower = RunFollower(command, utc_now)
-    session.followers.append(follower)
-    session.follower = follower
-    session.telling = Telling(session, command, follower)
+    try:
+        follower = RunFollower(command, utc_now)
+        session.telling = Telling(session, command, follower)
+    except Exception as error:  # noqa: BLE001 - the boundary: telling never fails a run
+        session.messages.warn(f"nobody will be told of this run: {type(error).__name__}")
+    else:
+        session.followers.append(follower)
+        session.follower = follower
 
 
 class Telling:
@@ -95,8 +100,10 @@ class Telling:
         )
         threads: list[threading.Thread] = []
         if self._pinger is not None:
-            signal = self._signal(run)
-            self._pinger.send(signal, "" if signal is Signal.SUCCESS else self._hidden(log))
+            signal, body = self._signal(run), ""
+            with self._warning("the end of the log is told to nobody"):
+                body = "" if signal is Signal.SUCCESS else self._hidden(log)
+            self._pinger.send(signal, body)
             threads.append(self._pinger.finish())
         with contextlib.ExitStack() as closing:
             with self._warning("what became of it is not remembered"):
@@ -118,7 +125,9 @@ class Telling:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - the boundary: telling never fails a run
-            self._warn(f"{what}: {type(error).__name__}: {self._hidden(str(error))}")
+            # Its message may hold an address.
+            self._warn(f"{what}: {type(error).__name__}")
+            self._session.messages.debug("".join(traceback.format_tb(error.__traceback__)))
 
     def _remember(self, run: RunAccount) -> list[Remembered]:
         remembered = []

@@ -90,7 +90,7 @@ def addresses_of(host: str, cancel: Cancellation) -> tuple[str, ...]:
     asking = threading.Thread(target=_resolve, args=(host, found), daemon=True, name="resolver")
     asking.start()
     while asking.is_alive():
-        if cancel.wait(0):
+        if cancel.is_set():
             raise InterruptedRunError(f"interrupted while the address of {host} was asked for")
         asking.join(_POLL_S)
     return tuple(dict.fromkeys(found))

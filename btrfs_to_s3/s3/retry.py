@@ -10,8 +10,9 @@ An attempt ends in one of four ways (``Verdict``):
   closed. Failures made while the gate is open are not counted against the call: then only the
   gate's patience ends it. So there is one limit at any moment, never a product of two.
 
-An attempt that is broken off, or fails in a way that can heal, while there is an objection to the
-way to the service (``Held``) counts nowhere: it is repeated once the gate lets it through.
+An attempt that is broken off, or fails however, while there is an objection to the way to the
+service (``Held``) counts nowhere: what answered may have been a modem's portal. It is repeated once
+the gate lets it through.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ class Retrier:
             if isinstance(failure.error, InterruptedRunError):
                 # Ours, from a body that was being sent or read: it says nothing of the service.
                 return failure
-            if failure.verdict is not Verdict.FINAL and self._gate.objects():
+            if self._gate.objects():
                 return Held()
             told = True
             if failure.verdict is Verdict.OUTAGE:

@@ -129,11 +129,11 @@ class HangWatch:
     def _hold_back(self) -> None:
         """Break off the requests under way that may not go on."""
         with self._lock:
-            found = [each for each in self._requests.values() if each.address is not None]
-        for request in found:
+            found = list(self._requests.items())
+        for thread, request in found:
             objection = self._objection_to(request.address)
-            if objection is not None:
-                with self._lock:
+            with self._lock:
+                if objection is not None and self._requests.get(thread) is request:
                     _break_off(request, objection)
 
 
@@ -179,7 +179,7 @@ def _address_of(connection: socket.socket) -> str | None:
 
 
 def _break_off(request: _Request, objection: str) -> None:
-    """End a request in mid-way, unless it has ended or lost its connection since."""
+    """End a request in mid-way, unless it has lost its connection since."""
     if request.connection is not None and request.objection is None:
         request.objection = objection
         with contextlib.suppress(OSError):

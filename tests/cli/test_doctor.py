@@ -246,3 +246,31 @@ def test_it_says_whether_a_timer_starts_backups(
     timers = _timers(environ=alone.environ)
     assert [timer["verdict"] for timer in timers] == ["pass"] * 3
     assert timers[0]["text"].startswith("btrfs-to-s3@config.timer is enabled")
+
+
+@pytest.mark.filterwarnings("ignore:.*slated for removal in Python:DeprecationWarning")
+def test_it_says_whether_those_who_are_to_be_told_can_be(
+    alone: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = alone.with_environment(
+        BTRFS_TO_S3_NOTIFY_URLS="json://localhost/5ecre7 nosuch://5ecre7",
+        BTRFS_TO_S3_METRICS_FILE=str(tmp_path / "absent" / "x.prom"),
+    )
+
+    def checks(program: Program) -> dict[str, Any]:
+        ran = program.run("doctor", "--json")
+        assert "5ecre7" not in ran.out + ran.err
+        return {check["name"]: check for check in ran.document["checks"]}
+
+    found = checks(program)
+    assert (found["notify"]["verdict"], found["metrics_file"]["verdict"]) == ("warn", "warn")
+    assert "number 2 (nosuch://)" in found["notify"]["text"]
+    good = program.with_environment(
+        BTRFS_TO_S3_NOTIFY_URLS="json://localhost/5ecre7",
+        BTRFS_TO_S3_METRICS_FILE=str(tmp_path / "x.prom"),
+    )
+    assert checks(good)["notify"]["verdict"] == "pass"
+    assert "metrics_file" not in checks(good)
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    assert checks(good)["notify"]["remedy"] == "pip install 'btrfs-to-s3[notify]'"
+    assert "notify" not in checks(alone)

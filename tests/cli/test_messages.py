@@ -169,3 +169,21 @@ def test_loggers_are_left_as_they_were() -> None:
     with _messages(io.StringIO(), verbosity=Verbosity.VERBOSE).logging():
         assert len(root.handlers) == len(before[0]) + 1
     assert (list(root.handlers), own.level) == before
+
+
+@pytest.mark.parametrize("verbosity", [Verbosity.QUIET, Verbosity.NORMAL])
+def test_the_last_lines_are_kept_with_their_time_also_those_that_are_not_shown(
+    verbosity: Verbosity,
+) -> None:
+    messages = _messages(io.StringIO(), Style.JOURNAL, verbosity)
+    for number in range(200):
+        messages.note(f"number {number}")
+    _all_said(messages)
+    assert len(messages.tail) == 100
+    assert messages.tail[-5:] == (
+        "2026-11-20T02:00:00Z number 199",
+        "2026-11-20T02:00:00Z a note",
+        "2026-11-20T02:00:00Z warning: a warning",
+        "2026-11-20T02:00:00Z error: it is wrong",
+        "2026-11-20T02:00:00Z hint: do it right",
+    )

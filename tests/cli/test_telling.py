@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -9,13 +10,15 @@ import socket
 import stat
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from btrfs_to_s3.cli.main import run
 from btrfs_to_s3.host.lock import RunLock
 from tests.cli.watch_service import WatchService
 from tests.s3.fault_proxy import slow_down
@@ -28,8 +31,6 @@ if TYPE_CHECKING:
     from tests.s3.fault_proxy import FaultProxy
 
 SECRET = "5ecre7"
-REFUSED = "http://127.0.0.1:9/check-5ecre7"
-"""Nothing listens on the discard port."""
 
 
 @pytest.fixture
@@ -207,6 +208,74 @@ def test_other_commands_do_not_pass_for_a_backup(program: Program, service: Watc
     for command in (["prune"], ["verify"], ["compact"], ["status"]):
         program.run(*command)
     assert service.heard == []
+
+
+class _Raises(dict[str, str]):
+    """An environment that raises where the command's own configuration is read."""
+
+    error: type[BaseException] = ZeroDivisionError
+    variable = "BTRFS_TO_S3_CHUNK_SIZE"
+
+    def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - as dict's
+        if name == self.variable:
+            raise self.error
+        return super().get(name, default)
+
+
+class _Stopped(_Raises):
+    error = KeyboardInterrupt
+
+
+class _Untellable(_Raises):
+    """Raises where the log's secrets are hidden: something no code there expects."""
+
+    variable = "AWS_SESSION_TOKEN"
+
+
+class _Interrupting(io.StringIO):
+    """A standard output at which Ctrl-C is pressed again."""
+
+    def write(self, _text: str) -> int:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("environ", "code", "told"), [(_Raises, 1, "/fail"), (_Stopped, 130, "/log")]
+)
+def test_a_bug_and_ctrl_c_are_told_too(
+    alone: Program, service: WatchService, environ: type[_Raises], code: int, told: str
+) -> None:
+    seen = environ({**alone.environ, "BTRFS_TO_S3_PING_URL": service.url})
+    ran = replace(alone, environ=seen).run("backup")
+    assert ran.code == code
+    assert service.signals == ["/start", told]
+
+
+def test_a_bug_in_the_telling_itself_is_a_warning(alone: Program, service: WatchService) -> None:
+    plain = alone.run("backup", "--json")
+    seen = _Untellable({**alone.environ, "BTRFS_TO_S3_PING_URL": service.url})
+    ran = replace(alone, environ=seen).run("backup", "--json")
+    assert (ran.code, ran.out) == (plain.code, plain.out)
+    assert ran.lines[-1].startswith("warning: the end of the log is told to nobody: ZeroDivision")
+    assert service.signals == ["/start", "/fail"]
+
+
+def test_a_second_ctrl_c_at_the_very_end_is_told_too(alone: Program, service: WatchService) -> None:
+    environ = {**alone.environ, "BTRFS_TO_S3_PING_URL": service.url}
+    arguments = ["-c", str(alone.file), "backup", "--json"]
+    assert run(arguments, environ, _Interrupting(), io.StringIO()) == 130
+    assert service.signals == ["/start", "/log"]
+
+
+@pytest.mark.btrfs
+def test_a_result_that_nobody_could_read_is_told_as_a_failure(
+    program: Program, data: Path, service: WatchService
+) -> None:
+    arguments = ["-c", str(program.file), "backup", str(data), "--ping-url", service.url]
+    with Path("/dev/full").open("w") as full:
+        assert run(arguments, program.environ, full, io.StringIO()) == 3
+    assert service.signals == ["/start", "/fail"]
+    assert "could not be written to standard output" in service.heard[-1].body
 
 
 # notify_urls

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from btrfs_to_s3.errors import ExitCode, LockedError, SourceError, UsageError
-from btrfs_to_s3.host.lock import RunLock
+from btrfs_to_s3.host.lock import RunLock, shown_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -173,3 +173,12 @@ def test_a_place_that_is_no_directory_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SourceError, match="cannot be used"), RunLock(tmp_path / "file"):
         pass
+
+
+def test_secrets_on_a_command_line_are_not_shown_to_who_comes_second() -> None:
+    shown = shown_command(
+        ["program", "backup", "--ping-url", "https://h/s", "--notify-urls=json://s", "--host", "x"]
+    )
+    assert shown == "program backup --ping-url … --notify-urls=… --host x".replace(
+        "--ping-url …", "--ping-url '…'"
+    ).replace("--notify-urls=…", "'--notify-urls=…'")

@@ -248,3 +248,4 @@ def test_every_retry_is_logged_and_counted_and_no_secret_is(
     ]
     assert "SlowDown" in retries[0]
     assert faulty.request_counts()["put"] == 3
+    assert faulty.retry_count() == 2

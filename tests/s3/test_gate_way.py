@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from btrfs_to_s3.errors import UnreachableError
+from btrfs_to_s3.errors import AccessDeniedError, RepositoryError, UnreachableError
 from btrfs_to_s3.s3.gate import GateSettings, OutageGate, Pass
 from btrfs_to_s3.s3.retry import Failure, HeldBackError, Retrier, RetryPolicy, Verdict
 from tests.s3.fakes import FakeTime
@@ -119,18 +119,22 @@ def test_it_is_told_once_each_way(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-def as_outage(error: Exception, operation: str, key: str) -> Failure:  # noqa: ARG001 - a Classifier
-    assert isinstance(error, UnreachableError)
-    return Failure(Verdict.OUTAGE, error)
+def classify(error: Exception, operation: str, key: str) -> Failure:  # noqa: ARG001 - a Classifier
+    assert isinstance(error, RepositoryError)
+    outage = isinstance(error, UnreachableError)
+    return Failure(Verdict.OUTAGE if outage else Verdict.FINAL, error)
 
 
 def retrier(gate: OutageGate, attempts: int = 2) -> Retrier:
     policy = RetryPolicy(attempts=attempts, base_s=0.1)
-    return Retrier(policy, gate, as_outage, random=lambda: 1.0, service="the service")
+    return Retrier(policy, gate, classify, random=lambda: 1.0, service="the service")
 
 
-@pytest.mark.parametrize("error", [HeldBackError("cut"), UnreachableError("no connection")])
-def test_what_fails_while_the_way_is_closed_costs_no_attempt(error: UnreachableError) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [HeldBackError("cut"), UnreachableError("no connection"), AccessDeniedError("log in here")],
+)
+def test_what_fails_while_the_way_is_closed_costs_no_attempt(error: RepositoryError) -> None:
     way, time = FakeWay(), FakeTime()
     numbers: list[int] = []
 
