@@ -20,7 +20,7 @@ from btrfs_to_s3.cli.options import AskedError
 from btrfs_to_s3.cli.output import Result, settle, standard_streams, write_json, write_text
 from btrfs_to_s3.cli.rendering import documents
 from btrfs_to_s3.cli.root import COMPLETE, PROGRAM, root
-from btrfs_to_s3.cli.session import Session
+from btrfs_to_s3.cli.session import Machine, Session
 from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode, UsageError
 from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.host.signals import StopSignal
@@ -47,11 +47,15 @@ def main() -> None:
 
 
 def run(
-    arguments: Sequence[str], environ: Mapping[str, str], stdout: TextIO, stderr: TextIO
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    stdout: TextIO,
+    stderr: TextIO,
+    machine: Machine | None = None,
 ) -> int:
     """Run one command line; the exit code."""
     with StopSignal() as stop:
-        session = Session(environ, stdout, stderr, stop)
+        session = Session(environ, stdout, stderr, stop, machine=machine or Machine())
         session.options.json = _asks_for_json(arguments)
         try:
             with _supervised(session) as finish:

@@ -42,6 +42,7 @@ ABOUT = {
     "restore": "Restore a backup as a read-only snapshot.",
     "show": "Show one backup in full, and what restoring it takes.",
     "status": "Say how fresh every source's newest backup is.",
+    "systemd": "Have backups run by themselves, with timers of systemd.",
     "thaw": "Make archived data readable, so that it can be restored.",
     "verify": "Check that backups can be restored.",
 }

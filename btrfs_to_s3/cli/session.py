@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli.exit_codes import Failure
@@ -20,12 +21,13 @@ from btrfs_to_s3.host.clock import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
-    from pathlib import Path
+    from contextlib import AbstractContextManager
     from typing import TextIO
 
     from btrfs_to_s3.cli.progress import LineReporter, TerminalReporter
     from btrfs_to_s3.config.effective import Config
     from btrfs_to_s3.errors import BtrfsToS3Error
+    from btrfs_to_s3.host.power import Power
     from btrfs_to_s3.host.signals import StopSignal
     from btrfs_to_s3.ports import Reporter
     from btrfs_to_s3.wiring.application import Application
@@ -86,6 +88,21 @@ class Labelled:
         self.reporter.end()
 
 
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What stands for this machine: tests put theirs in its place.
+
+    ``power`` says whether it is on battery; None asks it. ``root`` is what the directories of units
+    and their configuration files lie below, ``program`` the path units start; None: this one's.
+    ``hidden`` are directories that services do not see; None: those that the units hide.
+    """
+
+    power: Callable[[], Power] | None = None
+    root: Path = Path("/")
+    program: str | None = None
+    hidden: tuple[Path, ...] | None = None
+
+
 @dataclass
 class Session:
     """One call of the program.
@@ -102,6 +119,7 @@ class Session:
     options: GlobalOptions = field(default_factory=GlobalOptions)
     settings: dict[str, str | None] = field(default_factory=dict)
     followers: list[Reporter] = field(default_factory=list)
+    machine: Machine = field(default_factory=Machine)
     begun: Callable[[], None] = lambda: None
     signs: list[Callable[[], Hashable]] = field(default_factory=list)
     _patience: Patience | None = field(default=None, init=False)
@@ -181,6 +199,26 @@ class Session:
             if given != REPOSITORY.option:
                 raise
             raise ConfigError(f"{option}{colon}{what}", hint=error.hint) from error
+
+    def under_conditions(
+        self, config: Config, activity: str, *, moves_data: bool = False
+    ) -> AbstractContextManager[None]:
+        """The run's work, once and as the settings of this machine allow it (wiring.conditions)."""
+        conditions = lazily("btrfs_to_s3.wiring.conditions:under")
+        surroundings = lazily("btrfs_to_s3.wiring.conditions:Surroundings")(
+            self.reporter, self.stop
+        )
+        if self.machine.power is not None:
+            surroundings = replace(surroundings, power=self.machine.power)
+        made: AbstractContextManager[None] = conditions(
+            config.machine, surroundings, activity, moves_data=moves_data
+        )
+        return made
+
+    def awake(self, activity: str) -> AbstractContextManager[None]:
+        """The machine does not go to sleep meanwhile."""
+        made: AbstractContextManager[None] = lazily("btrfs_to_s3.host.awake:awake")(activity)
+        return made
 
     def application(
         self, config: Config, *, looking: bool = False, shares: int = 1, running: bool = False

@@ -328,8 +328,8 @@ ON_BATTERY = Setting(
     Choice(OnBattery),
     OnBattery.RUN,
     Topic.HOST,
-    "What backup, compact, copy, prune and verify do while the machine is not connected to power: "
-    "run, wait for power, or fail at once (skip).",
+    "What backup, compact, copy, prune and verify do when they start on a machine that is not "
+    "connected to power: run, wait for power, or fail at once (skip). What has begun goes on.",
 )
 NETWORK_INTERFACES = Setting(
     "network_interfaces",

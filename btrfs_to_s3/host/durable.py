@@ -31,16 +31,17 @@ def ensure_directory(path: Path) -> None:
     sync_directory(path.parent)
 
 
-def write_atomically(path: Path, value: bytes) -> None:
+def write_atomically(path: Path, value: bytes, mode: int = _PRIVATE_FILE) -> None:
     """Replace a file so that a crash leaves the old or the new value; ``OSError`` leaves the old.
 
-    The directory must exist.
+    The directory must exist. ``mode`` holds whatever the umask.
     """
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         with os.fdopen(os.open(temporary, flags, _PRIVATE_FILE), "wb") as file:
             file.write(value)
+            os.fchmod(file.fileno(), mode)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

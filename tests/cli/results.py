@@ -48,7 +48,7 @@ from btrfs_to_s3.plan.lifecycle import LifecycleRules, judge, propose
 from btrfs_to_s3.plan.restore.restore import Action, Link, RestorePlan
 from btrfs_to_s3.plan.restore.thaw_state import ThawState
 from btrfs_to_s3.plan.status import freshness
-from tests.cli import money_results, prune_results, thaw_results
+from tests.cli import money_results, prune_results, schedule_results, thaw_results
 from tests.cli.result_values import (
     DAMAGED,
     FIRST,
@@ -373,6 +373,9 @@ ALL: dict[str, Callable[[], Rendering]] = {
     "list-several": list_several,
     "show": show,
     "status": status,
+    "systemd-install": schedule_results.install,
+    "systemd-status": schedule_results.status,
+    "systemd-uninstall": schedule_results.uninstall,
     "restore": restore,
     "restore-dry-run": restore_dry_run,
     "thaw-plan": thaw_results.plan,

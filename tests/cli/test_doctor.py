@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import shlex
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from btrfs_to_s3.cli.main import run
 from tests.cli.program import ROOT, Ran
 
 if TYPE_CHECKING:
@@ -213,3 +215,27 @@ def test_quiet_leaves_the_lines_out_and_keeps_the_exit_code(alone: Program, quie
     assert ran.code == 2
     assert bool(ran.out) is not quiet
     assert "error: 1 of" in ran.err
+
+
+def test_it_says_whether_a_timer_starts_backups(
+    alone: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = alone.run("doctor", "--json")
+    (timer,) = [check for check in ran.document["checks"] if check["name"] == "timer"]
+    assert timer["verdict"] == "warn"
+    assert "/etc/btrfs-to-s3/NAME.toml" in timer["remedy"]
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    shown = "LoadState=loaded\nUnitFileState=enabled\nActiveState=active\n"
+    blocks = tmp_path / "blocks"
+    blocks.write_text("\n".join([shown] * 3))
+    systemctl.write_text(f"#!/bin/sh\ncat {blocks}\n")
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{systemctl.parent}:{os.environ['PATH']}")
+    # Without -c the file is the default one, whose instance is "config".
+    out = io.StringIO()
+    run(["doctor", "--json"], alone.environ, out, io.StringIO())
+    checks = json.loads(out.getvalue())["checks"]
+    timers = [check for check in checks if check["name"] == "timer"]
+    assert [check["verdict"] for check in timers] == ["pass"] * 3
+    assert timers[0]["text"].startswith("btrfs-to-s3@config.timer is enabled")

@@ -20,6 +20,7 @@ REQUIRED = {
     "hold": ["list"],
     "show": ["data"],
     "restore": ["data", "--target", "/nowhere"],
+    "systemd": ["status"],
     "thaw": ["data", "plan"],
 }
 SETTING_OPTIONS = [

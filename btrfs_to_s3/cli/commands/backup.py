@@ -124,9 +124,10 @@ def backup(  # noqa: PLR0913 - one argument for each option
         )
     if dry_run:
         return each(session, places, lambda place: _look(session, place, runs[place.name]))
-    if len(places) > 1:
-        return _back_up_many(session, places, runs)
-    return _back_up(session, places[0], runs[places[0].name])
+    with session.under_conditions(places[0], "a backup", moves_data=True):
+        if len(places) > 1:
+            return _back_up_many(session, places, runs)
+        return _back_up(session, places[0], runs[places[0].name])
 
 
 COMMAND = backup

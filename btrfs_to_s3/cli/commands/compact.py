@@ -15,6 +15,7 @@ from btrfs_to_s3.cli.options import (
     CHAINS,
     NETWORK,
     REPOSITORY,
+    RUNNING,
     TRANSFER,
     WRITING,
     Command,
@@ -58,7 +59,7 @@ _FULL = BackupOptions(full=True)
     is_flag=True,
     help="Only say what would be done and why; write nothing. [default: do it]",
 )
-@takes(*REPOSITORY, *TRANSFER, *WRITING, *CHAINS, KEEP, KEEP_LOCAL, PRICES)
+@takes(*REPOSITORY, *TRANSFER, *WRITING, *CHAINS, *RUNNING, KEEP, KEEP_LOCAL, PRICES)
 @takes(*NETWORK)
 @click.pass_obj
 def compact(session: Session, *, sources: tuple[str, ...], force: bool, dry_run: bool) -> Result:
@@ -74,7 +75,14 @@ def compact(session: Session, *, sources: tuple[str, ...], force: bool, dry_run:
     chosen = {place.name: selected for place, selected in by_place}
     job = _Job(bool(sources), force, dry_run)
     places = [place for place, _ in by_place]
-    return each(session, places, lambda place: _compact(session, place, chosen[place.name], job))
+    with (
+        nullcontext()
+        if dry_run
+        else session.under_conditions(config, "a new full backup", moves_data=True)
+    ):
+        return each(
+            session, places, lambda place: _compact(session, place, chosen[place.name], job)
+        )
 
 
 COMMAND = compact

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli.options import NETWORK, REPOSITORY, TRANSFER, Command, takes
+from btrfs_to_s3.cli.options import NETWORK, REPOSITORY, RUNNING, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import copy as copy_rendering
 from btrfs_to_s3.config import settings as s
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Only say what would be copied; write nothing, here or there. [default: do it]",
 )
-@takes(*REPOSITORY, *TRANSFER, s.STORAGE_CLASS, s.METADATA_CLASS, s.SSE, s.SSE_KMS_KEY_ID)
-@takes(*NETWORK)
+@takes(*REPOSITORY, *TRANSFER, *RUNNING, *NETWORK)
+@takes(s.STORAGE_CLASS, s.METADATA_CLASS, s.SSE, s.SSE_KMS_KEY_ID)
 @click.pass_obj
 def copy(session: Session, *, source: str, to: str, dry_run: bool) -> Result:
     """Copy a backup, and those of its ancestors that are missing there, to another repository.
@@ -51,33 +52,41 @@ def copy(session: Session, *, source: str, to: str, dry_run: bool) -> Result:
     """
     config, target_config = session.one_config(), session.config_of(to, "--to")
     with (
+        nullcontext() if dry_run else session.under_conditions(config, "a copy", moves_data=True),
         session.application(config, looking=True, running=not dry_run) as origin,
         session.application(target_config, looking=dry_run, running=not dry_run) as target,
     ):
-        prepare_to_read(origin.services())
-        head, entry = find_backup(origin.services(), source)
-        services = _services(target, target_config, head)
-        work = Copy(origin.services(), services, head, entry, target.concurrency)
-        urls = (origin.store.url, target.store.url)
-        if dry_run:
-            planned = work.plan(exists=prepare_to_look(services))
-            work.require_readable(planned)
-            return Result(
-                copy_rendering.of_plan(urls, head, entry, planned),
-                copy_rendering.plan_text(urls, head, entry, planned),
-            )
-        with target.lock():
-            prepare_to_write(services)
-            planned = work.plan()
-            result = work.run()
-        return Result(
-            copy_rendering.of_result(urls, head, entry, planned, result),
-            copy_rendering.result_text(urls, result),
-            summary=True,
-        )
+        return _copy(origin, target, target_config, source, dry_run=dry_run)
 
 
 COMMAND = copy
+
+
+def _copy(
+    origin: Application, target: Application, target_config: Config, source: str, *, dry_run: bool
+) -> Result:
+    """Copy the chain, or only say what would be copied."""
+    prepare_to_read(origin.services())
+    head, entry = find_backup(origin.services(), source)
+    services = _services(target, target_config, head)
+    work = Copy(origin.services(), services, head, entry, target.concurrency)
+    urls = (origin.store.url, target.store.url)
+    if dry_run:
+        planned = work.plan(exists=prepare_to_look(services))
+        work.require_readable(planned)
+        return Result(
+            copy_rendering.of_plan(urls, head, entry, planned),
+            copy_rendering.plan_text(urls, head, entry, planned),
+        )
+    with target.lock():
+        prepare_to_write(services)
+        planned = work.plan()
+        result = work.run()
+    return Result(
+        copy_rendering.of_result(urls, head, entry, planned, result),
+        copy_rendering.result_text(urls, result),
+        summary=True,
+    )
 
 
 def _services(target: Application, config: Config, head: Head) -> Services:

@@ -15,6 +15,7 @@ from btrfs_to_s3.cli.rendering import doctor as doctor_rendering
 from btrfs_to_s3.cli.rendering import documents
 from btrfs_to_s3.cli.rendering.doctor import Findings
 from btrfs_to_s3.cli.repositories import each
+from btrfs_to_s3.config.load import DEFAULT_FILE
 from btrfs_to_s3.config.settings import (
     CONCURRENCY,
     ORPHAN_AGE,
@@ -34,6 +35,7 @@ from btrfs_to_s3.operations.doctor import (
     subvolume_uuids,
 )
 from btrfs_to_s3.plan import doctor as judgement
+from btrfs_to_s3.plan.schedule import Remedies, judge_place, judge_timers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,6 +167,7 @@ def _examine(
         judgement.judge_state(state),
         judgement.judge_memory(config.concurrency, affordable.concurrency, affordable.reason),
         *findings.network,
+        *_timers(config),
         *(check for subject in subjects for check in examine_source(subject, own)),
         *([] if subjects else [_no_source()]),
         *findings.service.checks,
@@ -177,6 +180,15 @@ def _configuration(config: Config) -> list[Check]:
         return [warned("configuration", warning, remedy) for warning in config.warnings]
     where = "no file; the environment and options" if config.file is None else str(config.file)
     return [passed("configuration", where)]
+
+
+def _timers(config: Config) -> list[Check]:
+    """Whether backups happen by themselves."""
+    instance, timers = lazily("btrfs_to_s3.wiring.scheduling:timers_of")(config.file)
+    if instance is None:
+        return [judge_place(str(config.file), str(DEFAULT_FILE.parent))]
+    file = "" if instance == DEFAULT_FILE.stem else f" -c {config.file}"
+    return judge_timers(timers, Remedies(f"btrfs-to-s3{file} systemd install"))
 
 
 def _no_source() -> Check:

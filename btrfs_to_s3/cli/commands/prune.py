@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from btrfs_to_s3.cli.exit_codes import of_sources
-from btrfs_to_s3.cli.options import NETWORK, REPOSITORY, Command, takes
+from btrfs_to_s3.cli.options import NETWORK, REPOSITORY, RUNNING, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import documents
 from btrfs_to_s3.cli.rendering import prune as prune_rendering
@@ -46,8 +46,7 @@ if TYPE_CHECKING:
     help="Remove also what its storage class bills until the end of a minimum duration, and pay "
     "the charge. [default: leave it while removing it saves nothing]",
 )
-@takes(*REPOSITORY, KEEP, ORPHAN_AGE, PRICES)
-@takes(*NETWORK)
+@takes(*REPOSITORY, *RUNNING, *NETWORK, KEEP, ORPHAN_AGE, PRICES)
 @click.pass_obj
 def prune(
     session: Session, *, source: str | None, dry_run: bool, pay_early_deletion: bool
@@ -59,13 +58,14 @@ def prune(
     SOURCE, objects of no backup that are older than orphan_age go too. A bucket that keeps
     versions loses the removed backups' versions as well.
     """
-    places = session.config().places()
-    return each(
-        session,
-        places,
-        lambda place: _prune(session, place, source, dry_run=dry_run, pay=pay_early_deletion),
-        anywhere=source is not None,
-    )
+    config = session.config()
+    with nullcontext() if dry_run else session.under_conditions(config, "a removal"):
+        return each(
+            session,
+            config.places(),
+            lambda place: _prune(session, place, source, dry_run=dry_run, pay=pay_early_deletion),
+            anywhere=source is not None,
+        )
 
 
 COMMAND = prune

@@ -109,7 +109,7 @@ def restore(
             work = Restore(services, volume, job, head, entry)
             if dry_run:
                 return _planned(app, work, head, entry, directory)
-            with app.restore_lock(str(volume.fsid)):
+            with session.awake("a restore"), app.restore_lock(str(volume.fsid)):
                 result = work.run()
         counts, peak = app.store.request_counts(), peak_memory_bytes()
         return Result(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from btrfs_to_s3.cli.options import NETWORK, REPOSITORY, TRANSFER, Command, takes
+from btrfs_to_s3.cli.options import NETWORK, REPOSITORY, RUNNING, TRANSFER, Command, takes
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import documents
 from btrfs_to_s3.cli.rendering import verify as verify_rendering
@@ -48,8 +48,7 @@ if TYPE_CHECKING:
     help="First replace the list of SOURCE's backups by one made from their manifests; for a "
     "list that was lost or rolled back. [default: nothing is written]",
 )
-@takes(*REPOSITORY, *TRANSFER)
-@takes(*NETWORK)
+@takes(*REPOSITORY, *TRANSFER, *RUNNING, *NETWORK)
 @click.pass_obj
 def verify(
     session: Session, *, source: str | None, level: str, checksums: bool, rebuild_head: bool
@@ -77,13 +76,14 @@ def verify(
             hint=f"name the one whose list is lost: --repository {names}",
         )
     checks = _Checks(source, deep, checksums, rebuild_head)
-    return each(
-        session,
-        places,
-        lambda place: _verify(session, place, checks),
-        anywhere=source is not None,
-        needed=storing(config, source),
-    )
+    with session.under_conditions(config, "a verification"):
+        return each(
+            session,
+            places,
+            lambda place: _verify(session, place, checks),
+            anywhere=source is not None,
+            needed=storing(config, source),
+        )
 
 
 COMMAND = verify

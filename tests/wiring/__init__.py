@@ -1,0 +1,1 @@
+"""Configuration, adapters and operations joined."""
