@@ -13,7 +13,7 @@ import pytest
 from btrfs_to_s3.cli.root import root
 
 REPOSITORY = Path(__file__).parents[2]
-SHIPPED = sorted((REPOSITORY / "systemd").iterdir())
+SHIPPED = sorted(path for path in (REPOSITORY / "systemd").iterdir() if path.is_file())
 SERVICES = [path for path in SHIPPED if path.suffix == ".service"]
 RUNS = [path for path in SERVICES if "failed" not in path.name]
 DOCUMENT = (REPOSITORY / "docs" / "systemd.md").read_text("utf-8")
