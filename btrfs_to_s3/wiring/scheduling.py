@@ -17,9 +17,9 @@ from btrfs_to_s3.host.systemd import (
     unit_name,
 )
 from btrfs_to_s3.host.units import (
-    HIDDEN,
+    UNSAFE,
     enabled_timers,
-    hidden_from_services,
+    first_unsafe,
     read_unit,
     remove_unit,
     shipped_units,
@@ -153,14 +153,14 @@ def timers_of(file: Path | None) -> tuple[str | None, Mapping[str, TimerState] |
     return instance, None if instance is None else Systemctl().timers(instance)
 
 
-def require_visible(paths: Iterable[str], hidden: Sequence[Path] | None = None) -> None:
-    """``UsageError`` when the system's services could not see the program or its libraries."""
-    found = hidden_from_services([*map(Path, paths)], HIDDEN if hidden is None else hidden)
+def require_safe(paths: Iterable[str], unsafe: Sequence[Path] | None = None) -> None:
+    """``UsageError`` when the program or its libraries lie where the machine should run nothing."""
+    found = first_unsafe([*map(Path, paths)], UNSAFE if unsafe is None else unsafe)
     if found is not None:
         raise UsageError(
-            f"the program lies in {found}, which services do not see and others than root may "
-            "change",
-            hint="install it for the whole machine, for example with pipx --global or a virtual "
+            f"the program lies in {found}, which belongs to a user or is temporary: root should "
+            "not run it by itself from there",
+            hint="install it for the whole machine, for example with pipx --global or in a virtual "
             "environment below /opt, and call that one",
         )
 

@@ -102,7 +102,7 @@ class Host:
 
     def run(self, *arguments: str | Path) -> Ran:
         out, err = io.StringIO(), io.StringIO()
-        machine = Machine(root=self.root, program=str(self.program), hidden=())
+        machine = Machine(root=self.root, program=str(self.program), unsafe=())
         given = list(map(str, arguments))
         code = run(given, {"HOME": str(self.home)}, out, err, machine)
         return Ran(code, out.getvalue(), err.getvalue())

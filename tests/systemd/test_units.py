@@ -14,6 +14,7 @@ from btrfs_to_s3.cli.root import root
 
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED = sorted(path for path in (REPOSITORY / "systemd").iterdir() if path.is_file())
+OF_USERS = sorted((REPOSITORY / "systemd" / "user").iterdir())
 SERVICES = [path for path in SHIPPED if path.suffix == ".service"]
 RUNS = [path for path in SERVICES if "failed" not in path.name]
 DOCUMENT = (REPOSITORY / "docs" / "systemd.md").read_text("utf-8")
@@ -68,6 +69,34 @@ def test_every_job_has_a_service_and_a_timer() -> None:
 @pytest.mark.parametrize("unit", SHIPPED, ids=lambda unit: unit.name)
 def test_systemd_understands_every_line(unit: Path, installed: Path) -> None:
     assert _analyze(installed, "verify", "--man=no", str(installed / unit.name)) == ""
+
+
+@pytest.mark.parametrize("unit", OF_USERS, ids=lambda unit: unit.name)
+def test_a_users_service_manager_understands_its_own(unit: Path, tmp_path: Path) -> None:
+    for each in OF_USERS:
+        text = each.read_text("utf-8").replace(PROGRAM, "/bin/true")
+        (tmp_path / each.name).write_text(text, "utf-8")
+    done = subprocess.run(
+        ["systemd-analyze", "--user", "verify", "--man=no", str(tmp_path / unit.name)],
+        env={
+            "PATH": os.environ["PATH"],
+            "SYSTEMD_UNIT_PATH": f"{tmp_path}:",
+            "XDG_RUNTIME_DIR": str(tmp_path),
+            "HOME": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout + done.stderr == ""
+
+
+def test_what_the_system_and_a_user_run_weekly_is_the_same_check() -> None:
+    system = dict(_settings(REPOSITORY / "systemd" / "btrfs-to-s3-verify@.service"))
+    user = dict(_settings(REPOSITORY / "systemd" / "user" / "btrfs-to-s3-verify@.service"))
+    assert user["ExecStart"] == system["ExecStart"].replace("/etc/", "%E/")
+    same = ("Type", "NotifyAccess", "SuccessExitStatus", "WatchdogSec", "KillMode", "OnFailure")
+    assert [user[name] for name in same] == [system[name] for name in same]
 
 
 def test_a_line_that_systemd_does_not_understand_would_be_found(installed: Path) -> None:

@@ -173,7 +173,7 @@ def _wishes(session: Session, choice: _Choice, manager: Manager, config: Config)
     if not manager.user:
         package = str(Path(btrfs_to_s3.__file__).parent)
         needed = (program, package, sys.prefix, sys.base_prefix)
-        scheduling.require_visible(needed, session.machine.hidden)
+        scheduling.require_safe(needed, session.machine.unsafe)
     writable = scheduling.directories_written(config)
     return scheduling.Wishes(program, choice.instance, choice.jobs, choice.on_calendar, writable)
 
