@@ -97,13 +97,13 @@ class Machine:
 
     ``power`` says whether it is on battery; None asks it. ``root`` is what the directories of units
     and their configuration files lie below, ``program`` the path units start; None: this one's.
-    ``hidden`` are directories that services do not see; None: those that the units hide.
+    ``unsafe`` are directories that no service runs from; None: homes and temporary ones.
     """
 
     power: Callable[[], Power] | None = None
     root: Path = Path("/")
     program: str | None = None
-    hidden: tuple[Path, ...] | None = None
+    unsafe: tuple[Path, ...] | None = None
 
 
 @dataclass

@@ -16,6 +16,7 @@ one and a half watchdog times after the last one (systemd.service(5), WatchdogSe
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.host.signals import StopSignal
     from btrfs_to_s3.host.supervisor import Supervisor
 
+_log = logging.getLogger(__name__)
 _TICK_S: Final = 1.0
 _TICKS_IN_A_WATCHDOG: Final = 20
 _STATUS_EVERY_S: Final = 2.0
@@ -59,6 +61,7 @@ class Heartbeat:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._stopping = False
+        self._complained = False
         self._told = ""
         self._told_s = clock() - _STATUS_EVERY_S
         self._seen: Hashable = None
@@ -79,7 +82,7 @@ class Heartbeat:
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
-        self.look()  # a stop may have been quicker than the next look
+        self._look_safely()  # a stop may have been quicker than the next look
         self._supervisor.tell(f"STATUS={status}")
 
     def look(self) -> None:
@@ -117,15 +120,24 @@ class Heartbeat:
         watchdog_s = self._supervisor.watchdog_s
         tick_s = _TICK_S if watchdog_s is None else min(_TICK_S, watchdog_s / _TICKS_IN_A_WATCHDOG)
         while not self._ended.wait(tick_s):
+            self._look_safely()
+
+    def _look_safely(self) -> None:
+        """Look; what goes wrong here ends neither the run nor the looks to come."""
+        try:
             self.look()
+        except Exception as error:  # noqa: BLE001 - a run is not to fail for telling of it
+            level = logging.DEBUG if self._complained else logging.WARNING
+            _log.log(level, "the service manager cannot be told how the run goes: %r", error)
+            self._complained = True
 
 
 def work_of_children() -> Hashable:
     """Children, theirs included, and the CPU time each has used; changes when one works."""
     used = set()
-    with contextlib.suppress(psutil.Error):
+    with contextlib.suppress(psutil.Error, OSError):
         for child in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(psutil.Error, OSError):
                 times = child.cpu_times()
                 used.add((child.pid, times.user, times.system))
     return frozenset(used)

@@ -20,8 +20,8 @@ _SUFFIXES: Final = (".service", ".timer")
 _PUBLIC_DIRECTORY: Final = 0o755
 _PUBLIC_FILE: Final = 0o644
 _WANTS: Final = "timers.target.wants"
-HIDDEN: Final = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - named, not used
-"""What the services do not see as it is (ProtectHome=, PrivateTmp=)."""
+UNSAFE: Final = tuple(map(Path, ("/home", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - named, not used
+"""Where others than root may write, and what services do not see as it is (PrivateTmp=)."""
 
 
 def shipped_units(
@@ -84,11 +84,11 @@ def enabled_timers(directory: Path) -> frozenset[str]:
         return frozenset()
 
 
-def hidden_from_services(paths: Sequence[Path], hidden: Sequence[Path] = HIDDEN) -> Path | None:
-    """The first path that a service cannot see; None if it sees all of them."""
+def first_unsafe(paths: Sequence[Path], unsafe: Sequence[Path] = UNSAFE) -> Path | None:
+    """The first path that a service of the machine must not run from; None if there is none."""
     for path in paths:
         for place in (path, path.resolve()):
-            if any(place.is_relative_to(each) for each in hidden):
+            if any(place.is_relative_to(each) for each in unsafe):
                 return place
     return None
 

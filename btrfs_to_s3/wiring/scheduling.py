@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,9 +17,9 @@ from btrfs_to_s3.host.systemd import (
     unit_name,
 )
 from btrfs_to_s3.host.units import (
-    HIDDEN,
+    UNSAFE,
     enabled_timers,
-    hidden_from_services,
+    first_unsafe,
     read_unit,
     remove_unit,
     shipped_units,
@@ -126,6 +126,15 @@ class Schedule:
     others: tuple[str, ...] = ()
     done: tuple[str, ...] = ()
 
+    @property
+    def removable(self) -> tuple[str, ...]:
+        """The files that an uninstallation removes: ours, and needed by nobody else."""
+        return tuple(
+            file.path
+            for file in self.files
+            if file.state.ours and not self.running and (file.of_instance or not self.others)
+        )
+
 
 def running_program(called: str, interpreter: str) -> str:
     """The absolute path of the program, as units must call it.
@@ -147,20 +156,23 @@ def running_program(called: str, interpreter: str) -> str:
 def timers_of(file: Path | None) -> tuple[str | None, Mapping[str, TimerState] | None]:
     """The instance that runs with a configuration file, and its timers, as the machine has them.
 
-    The instance is None where none can run with it, and the timers where systemd does not run.
+    The instance is None where none can run with it; then no timer is its own. The timers are None
+    where systemd does not run.
     """
     instance = instance_of(file)
-    return instance, None if instance is None else Systemctl().timers(instance)
+    if instance is None:
+        return None, {} if Systemctl().running() else None
+    return instance, Systemctl().timers(instance)
 
 
-def require_visible(paths: Iterable[str], hidden: Sequence[Path] | None = None) -> None:
-    """``UsageError`` when the system's services could not see the program or its libraries."""
-    found = hidden_from_services([*map(Path, paths)], HIDDEN if hidden is None else hidden)
+def require_safe(paths: Iterable[str], unsafe: Sequence[Path] | None = None) -> None:
+    """``UsageError`` when the program or its libraries lie where the machine should run nothing."""
+    found = first_unsafe([*map(Path, paths)], UNSAFE if unsafe is None else unsafe)
     if found is not None:
         raise UsageError(
-            f"the program lies in {found}, which services do not see and others than root may "
-            "change",
-            hint="install it for the whole machine, for example with pipx --global or a virtual "
+            f"the program lies in {found}, which belongs to a user or is temporary: root should "
+            "not run it by itself from there",
+            hint="install it for the whole machine, for example with pipx --global or in a virtual "
             "environment below /opt, and call that one",
         )
 
@@ -238,8 +250,7 @@ def install(manager: Manager, wishes: Wishes, found: Schedule) -> Schedule:
     if changed or missing:
         manager.systemctl.enable(timers if changed else missing)
     now = look(manager, wishes.instance, wishes)
-    done = tuple(file.path for file in changed)
-    return Schedule(now.instance, now.files, now.timers, now.running, now.others, done)
+    return replace(now, done=tuple(file.path for file in changed))
 
 
 def uninstall(manager: Manager, found: Schedule) -> Schedule:
@@ -252,19 +263,14 @@ def uninstall(manager: Manager, found: Schedule) -> Schedule:
     known = [state.name for state in timers if state.known]
     if known:
         manager.systemctl.disable(known)
-    gone = [
-        file
-        for file in found.files
-        if file.state.ours and not found.running and (file.of_instance or not found.others)
-    ]
-    for file in gone:
-        remove_unit(manager.units / file.path)
+    gone = found.removable
+    for path in gone:
+        remove_unit(manager.units / path)
     if gone:
         manager.systemctl.reload()
         manager.systemctl.forget_failures([state.service.name for state in timers])
     now = look(manager, found.instance)
-    done = tuple(file.path for file in gone)
-    return Schedule(now.instance, now.files, now.timers, now.running, now.others, done)
+    return replace(now, done=gone)
 
 
 def _wanted(manager: Manager, wishes: Wishes) -> dict[str, str]:

@@ -391,3 +391,17 @@ def test_ctrl_c_on_a_terminal_takes_the_bar_away(
     assert f"{data.name}: full backup" in shown
     # Up one line, erase it: what follows stands where the bar was.
     assert f"\x1b[1A\x1b[2Kerror: {data.name}: stopped by SIGINT\r\n" in shown
+
+
+def test_3_a_target_on_a_read_only_mount_of_a_writable_filesystem(
+    program: Program, data: Path, target: Path, other_filesystem: LoopbackBtrfs
+) -> None:
+    assert program.spawn("backup", data).code == 0
+    other_filesystem.remount("bind", "ro")
+    try:
+        ran = program.spawn("restore", data.name, "--target", target)
+    finally:
+        other_filesystem.remount("bind", "rw")
+    assert ran.code == 3, ran.err
+    assert f"error: {target} is mounted read-only" in ran.err
+    assert not list(target.iterdir())

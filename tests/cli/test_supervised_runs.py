@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from tests.manager import Manager, manager
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 SLOW = ("--bandwidth-limit", "200KiB/s", "--concurrency", "1")
 WATCHDOG_S = 2.0
+_LETTING_GO_S = 0.5
 
 
 @pytest.fixture
@@ -35,8 +38,19 @@ def _under(program: Program, listening: Manager) -> Program:
     )
 
 
+@contextmanager
+def _started(program: Program, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """A run that does not outlive the test."""
+    process = program.start(*arguments)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
 @pytest.fixture
-def stalling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stalling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A pipe to write a line to; until then every ``btrfs send`` stops after its first bytes."""
     pipe, real = tmp_path / "go on", shutil.which("btrfs")
     os.mkfifo(pipe)
@@ -49,18 +63,22 @@ def stalling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
-    return pipe
+    yield pipe
+    # Opened for both it blocks nobody, and lets go who still waits for a writer.
+    with pipe.open("r+b", buffering=0) as both:
+        both.write(b"go on\n")
+        time.sleep(_LETTING_GO_S)
 
 
 @pytest.mark.btrfs
 def test_a_run_says_that_it_begins_how_far_it_is_and_that_it_stops(
     program: Program, data: Path, listening: Manager
 ) -> None:
-    process = _under(program, listening).start("backup", data, *SLOW)
-    pattern = re.compile(rf"STATUS=full backup of {data.name}: [\d.]+ MiB, [\d.]+ [KM]iB/s")
-    listening.wait_for(lambda line: pattern.fullmatch(line) is not None)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    with _started(_under(program, listening), "backup", data, *SLOW) as process:
+        pattern = re.compile(rf"STATUS=full backup of {data.name}: [\d.]+ MiB, [\d.]+ [KM]iB/s")
+        listening.wait_for(lambda line: pattern.fullmatch(line) is not None)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     lines = listening.lines
     first = next(number for number, line in enumerate(lines) if "backup of" in line)
@@ -74,15 +92,15 @@ def test_a_run_says_that_it_begins_how_far_it_is_and_that_it_stops(
 def test_a_run_that_hangs_gets_no_pings_and_gets_them_again_when_it_goes_on(
     program: Program, data: Path, listening: Manager, stalling: Path
 ) -> None:
-    process = _under(program, listening).start("backup", data)
-    listening.wait_for(lambda line: "backup of" in line and "MiB" in line)
-    _wait_until_silent(listening)
-    before = listening.pings()
-    time.sleep(2 * WATCHDOG_S)
-    assert listening.pings() == before
-    assert process.poll() is None
-    stalling.write_text("go on\n")
-    _, err = process.communicate(timeout=60)
+    with _started(_under(program, listening), "backup", data) as process:
+        listening.wait_for(lambda line: "backup of" in line and "MiB" in line)
+        _wait_until_silent(listening)
+        before = listening.pings()
+        time.sleep(2 * WATCHDOG_S)
+        assert listening.pings() == before
+        assert process.poll() is None
+        stalling.write_text("go on\n")
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert listening.lines[-1] == "STATUS=done"
 

@@ -102,7 +102,7 @@ class Host:
 
     def run(self, *arguments: str | Path) -> Ran:
         out, err = io.StringIO(), io.StringIO()
-        machine = Machine(root=self.root, program=str(self.program), hidden=())
+        machine = Machine(root=self.root, program=str(self.program), unsafe=())
         given = list(map(str, arguments))
         code = run(given, {"HOME": str(self.home)}, out, err, machine)
         return Ran(code, out.getvalue(), err.getvalue())
@@ -200,6 +200,7 @@ def test_installing_again_changes_nothing_and_says_so(host: Host) -> None:
     assert host.files() == before
     assert host.calls() == calls
     assert "are as they should be" in again.out
+    assert "all timers: btrfs-to-s3 systemd status\n" in again.out
     assert "wrote" not in again.out
 
 
@@ -296,10 +297,13 @@ def test_uninstalling_leaves_what_a_person_added_and_can_be_called_again(host: H
 
 def test_units_that_another_instance_uses_stay(host: Host) -> None:
     host.config("other").write_text(CONFIG)
-    host.systemd("install", name="other")
+    other = host.systemd("install", name="other")
+    assert f"then: btrfs-to-s3 -c {host.config('other')} systemd install --prune\n" in other.out
     host.systemd("install", "--on-calendar", "daily")
+    looked = host.systemd("uninstall", "--dry-run")
     ran = host.systemd("uninstall")
     assert ran.code == 0
+    assert ran.out == looked.out.replace("would remove", "removed")
     assert "the units themselves stay for btrfs-to-s3-verify@other.timer" in ran.out
     assert {path.name for path in host.units.iterdir() if path.is_file()} == SHIPPED
     assert not (host.units / "btrfs-to-s3@config.timer.d").exists()

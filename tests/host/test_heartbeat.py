@@ -168,3 +168,15 @@ def test_no_watchdog_means_no_ping() -> None:
         )
         world.signs += 1
         assert world.pass_time(600) == 0
+
+
+def test_a_look_that_goes_wrong_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with manager() as listening:
+        world = World(listening)
+        world.heartbeat = Heartbeat(
+            Supervisor(listening.name, None), world.stop, lambda: str(1 / 0), lambda: 0
+        )
+        world.heartbeat.start()
+        world.heartbeat.end("done")
+        assert listening.lines == ["STATUS=done"]
+    assert caplog.text.count("cannot be told") == 1

@@ -11,7 +11,7 @@ from btrfs_to_s3.errors import UsageError
 from btrfs_to_s3.host.systemd import JOBS, Systemctl
 from btrfs_to_s3.wiring.scheduling import (
     Manager,
-    require_visible,
+    require_safe,
     require_writable,
     running_program,
 )
@@ -58,19 +58,19 @@ def test_a_program_that_is_missing_or_no_program_is_refused(
 
 @pytest.mark.parametrize(
     "path",
-    ["/home/me/venv/bin/btrfs-to-s3", "/root/.local/bin/x", "/tmp/x/btrfs-to-s3"],  # noqa: S108 - named, not used
+    ["/home/me/venv/bin/btrfs-to-s3", "/run/user/1000/x", "/tmp/x/btrfs-to-s3"],  # noqa: S108 - named, not used
 )
 def test_a_program_in_somebodys_home_is_not_given_to_the_machine(path: str) -> None:
-    with pytest.raises(UsageError, match="services do not see"):
-        require_visible(["/usr/bin/btrfs-to-s3", path])
-    require_visible(["/usr/bin/btrfs-to-s3", "/opt/venv"])
+    with pytest.raises(UsageError, match="should not run it"):
+        require_safe(["/usr/bin/btrfs-to-s3", path])
+    require_safe(["/usr/bin/btrfs-to-s3", "/opt/venv", "/root/.pyenv"])
 
 
 def test_a_link_into_a_home_is_seen_through(tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "secret")
     with pytest.raises(UsageError):
-        require_visible([str(tmp_path / "link" / "btrfs-to-s3")], [tmp_path / "secret"])
+        require_safe([str(tmp_path / "link" / "btrfs-to-s3")], [tmp_path / "secret"])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes somebody else for a moment")

@@ -206,7 +206,7 @@ def _told(told: Told) -> list[Check]:
 def _timers(config: Config) -> list[Check]:
     """Whether backups happen by themselves."""
     instance, timers = lazily("btrfs_to_s3.wiring.scheduling:timers_of")(config.file)
-    if instance is None:
+    if instance is None and timers is not None:
         return [judge_place(str(config.file), str(DEFAULT_FILE.parent))]
     file = "" if instance == DEFAULT_FILE.stem else f" -c {config.file}"
     return judge_timers(timers, Remedies(f"btrfs-to-s3{file} systemd install"))

@@ -16,7 +16,6 @@ from btrfs_to_s3.cli.options import Command
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.rendering import documents
 from btrfs_to_s3.cli.rendering import systemd as rendering
-from btrfs_to_s3.cli.root import PROGRAM
 from btrfs_to_s3.config.load import load
 from btrfs_to_s3.errors import ConfigError, ExitCode, LockedError, UsageError
 from btrfs_to_s3.host.systemd import unit_environment
@@ -173,7 +172,7 @@ def _wishes(session: Session, choice: _Choice, manager: Manager, config: Config)
     if not manager.user:
         package = str(Path(btrfs_to_s3.__file__).parent)
         needed = (program, package, sys.prefix, sys.base_prefix)
-        scheduling.require_visible(needed, session.machine.hidden)
+        scheduling.require_safe(needed, session.machine.unsafe)
     writable = scheduling.directories_written(config)
     return scheduling.Wishes(program, choice.instance, choice.jobs, choice.on_calendar, writable)
 
@@ -203,8 +202,7 @@ def _uninstall(session: Session, manager: Manager, instance: str, *, dry_run: bo
 
 def _status(session: Session, manager: Manager, instance: str) -> Result:
     found = scheduling.look(manager, instance, _installed_now(session, manager, instance))
-    file = "" if instance == "config" else f" -c {manager.file_of(instance)}"
-    call = f"{PROGRAM}{file} systemd install{' --user' if manager.user else ''}"
+    call = f"{rendering.command(manager, instance)} install"
     checks = judge_timers(found.timers, Remedies(call, manager.user), manager.jobs[0])
     failure = failure_of(checks)
     document = rendering.status_document(manager, found, checks)

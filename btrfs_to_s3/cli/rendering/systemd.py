@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from btrfs_to_s3.plan.units import UnitFile
     from btrfs_to_s3.wiring.scheduling import Manager, Schedule
 
+_DEFAULT = "config"
+"""The instance that needs no -c."""
 _ADVICE = {
     FileState.ABSENT: "not installed",
     FileState.CURRENT: "as installed",
@@ -104,12 +106,12 @@ def install_text(
     ]
     if not changed:
         parts.append(line(f"the units in {manager.units} are as they should be"))
-    timers = schedule.timers or {}
+    timers, call = schedule.timers or {}, command(manager, schedule.instance)
     for job, state in timers.items():
         if dry_run:
-            parts.append(line(_would_be(job, state, jobs)))
+            parts.append(line(_would_be(job, state, jobs, call)))
         else:
-            parts.append(line(_is(job, state), "bold" if state.enabled else ""))
+            parts.append(line(_is(job, state, call), "bold" if state.enabled else ""))
     first = next(iter(timers.values()), None)
     if first is not None and not dry_run:
         parts += _watching(manager, schedule, first)
@@ -122,13 +124,19 @@ def _verb(file: UnitFile, *, dry_run: bool) -> str:
     return "would write" if dry_run else "wrote"
 
 
-def _would_be(job: str, state: TimerState, jobs: Sequence[str]) -> str:
+def command(manager: Manager, instance: str) -> str:
+    """How this program is called for an instance, up to the action."""
+    file = "" if instance == _DEFAULT else f" -c {manager.file_of(instance)}"
+    return f"btrfs-to-s3{file} systemd{' --user' if manager.user else ''}"
+
+
+def _would_be(job: str, state: TimerState, jobs: Sequence[str], call: str) -> str:
     if job in jobs:
         return f"would enable {state.name}" if not state.enabled else f"{state.name} is enabled"
-    return _is(job, state)
+    return _is(job, state, call)
 
 
-def _is(job: str, state: TimerState) -> str:
+def _is(job: str, state: TimerState, call: str) -> str:
     """What became of a timer, and why it is not enabled where it is not."""
     if state.enabled:
         when = "" if state.next_time is None else f", next run {human.moment(state.next_time)}"
@@ -136,7 +144,7 @@ def _is(job: str, state: TimerState) -> str:
         return f"{state.name} is enabled{when}"
     why = {
         "prune": ": it deletes the backups that no keep rule keeps. See what it would do with "
-        "'btrfs-to-s3 prune --dry-run', then: btrfs-to-s3 systemd install --prune"
+        f"'btrfs-to-s3 prune --dry-run', then: {call} install --prune"
     }
     return f"{state.name} is not enabled{why.get(job, '')}"
 
@@ -146,21 +154,17 @@ def _watching(manager: Manager, schedule: Schedule, first: TimerState) -> list[R
     return [
         line(f"a run now: systemctl{user} start --no-block {first.service.name}"),
         line(f"its log:   journalctl{user} -u {first.service.name} -f"),
-        line(
-            f"all timers: btrfs-to-s3 -c {manager.file_of(schedule.instance)} systemd status{user}"
-        ),
+        line(f"all timers: {command(manager, schedule.instance)} status"),
     ]
 
 
 def uninstall_text(manager: Manager, schedule: Schedule, *, dry_run: bool) -> list[RenderableType]:
     """What was removed, and what stays and why."""
     verb = "would remove" if dry_run else "removed"
-    gone = [file.path for file in schedule.files if dry_run and file.state.ours]
-    parts: list[RenderableType] = [
-        line(f"{verb} {manager.units / path}") for path in (schedule.done or gone)
-    ]
+    gone = schedule.removable if dry_run else schedule.done
+    parts: list[RenderableType] = [line(f"{verb} {manager.units / path}") for path in gone]
     if not parts:
-        parts.append(line("nothing was removed"))
+        parts.append(line("nothing is to be removed" if dry_run else "nothing was removed"))
     parts += [
         line(f"left {manager.units / file.path}: {_ADVICE[file.state]}", "yellow")
         for file in schedule.files
