@@ -276,6 +276,21 @@ def test_a_second_ctrl_c_at_the_very_end_is_told_too(alone: Program, service: Wa
     assert service.signals == ["/start", "/log"]
 
 
+class _Broken(io.StringIO):
+    """A standard output that fails in a way that nothing expects."""
+
+    def write(self, _text: str) -> int:
+        raise ZeroDivisionError
+
+
+def test_a_bug_in_showing_the_result_is_told_too(alone: Program, service: WatchService) -> None:
+    environ = {**alone.environ, "BTRFS_TO_S3_PING_URL": service.url}
+    arguments = ["-c", str(alone.file), "backup", "--json"]
+    with pytest.raises(ZeroDivisionError):
+        run(arguments, environ, _Broken(), io.StringIO())
+    assert service.signals == ["/start", "/fail"]
+
+
 @pytest.mark.btrfs
 def test_a_result_that_nobody_could_read_is_told_as_a_failure(
     program: Program, data: Path, service: WatchService
