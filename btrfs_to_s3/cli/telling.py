@@ -67,7 +67,12 @@ class Telling:
 
     def __init__(self, session: Session, command: str, follower: RunFollower) -> None:
         options = session.options
-        found = read_told(options.config, environ=session.environ, command_line=session.settings)
+        found = read_told(
+            options.config,
+            environ=session.environ,
+            command_line=session.settings,
+            read=session.read_table,
+        )
         self._session = session
         self._command = command
         self._follower = follower

@@ -69,6 +69,21 @@ def _result(ran: Ran) -> str:
     return re.sub(r'"peak_memory_bytes": \d+', "", ran.out)
 
 
+@pytest.mark.parametrize("content", ['chunk_size = "many"\n', "chunk_size = \n"])
+def test_a_configuration_that_comes_through_a_pipe_is_the_run_s_own(
+    alone: Program, content: str
+) -> None:
+    reading, writing = os.pipe()
+    with open(writing, "w") as pipe:  # noqa: PTH123 - a descriptor
+        pipe.write(f'repository = "s3://bucket/prefix"\n{content}')
+    try:
+        ran = replace(alone, file=Path(f"/dev/fd/{reading}")).run("backup", "/mnt")
+    finally:
+        os.close(reading)
+    assert ran.code == 2
+    assert f"error: /dev/fd/{reading}: " in ran.err
+
+
 # ping_url
 
 
