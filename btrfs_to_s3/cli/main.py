@@ -57,14 +57,16 @@ def run(
     with StopSignal() as stop:
         session = Session(environ, stdout, stderr, stop, machine=machine or Machine())
         session.options.json = _asks_for_json(arguments)
+        failure: Failure | None = None
         try:
             with _supervised(session) as finish:
                 result = _outcome(session, arguments)
-                finish(result.failure)
+                failure = result.failure
+                finish(failure)
                 failure = _finish(session, result)
         except KeyboardInterrupt:
-            # Ctrl-C again, while the first one was being honoured.
-            failure = Failure.of_stop("SIGINT")
+            # Ctrl-C again, while the first one was being honoured; what had failed has failed.
+            failure = failure or Failure.of_stop("SIGINT")
         except Exception as error:
             # A result that cannot even be made into text.
             _tell(session, Failure.of_bug(error))

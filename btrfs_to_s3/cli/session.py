@@ -112,9 +112,10 @@ class Session:
 
     ``settings`` are the setting options of the command, as given. ``followers`` hear of the run's
     progress beside the screen; they must be there before the reporter is asked for. ``begun`` is
-    called when the configuration was read, which ``read_table`` does once. ``signs`` give values that change while work is alive.
-    ``ledger`` is told by the command what it works on and what became of it; ``follower`` and
-    ``telling`` are there while a run is followed, and told of when it is over.
+    called when the configuration was read, which is done once: by ``read_table``. ``signs`` give
+    values that change while work is alive. ``ledger`` is told by the command what it works on and
+    what became of it; ``follower`` and ``telling`` are there while a run is followed, and told of
+    when it is over.
     """
 
     environ: Mapping[str, str]

@@ -284,10 +284,21 @@ def test_a_bug_in_the_telling_itself_is_a_warning(alone: Program, service: Watch
     assert service.signals == ["/start", "/fail"]
 
 
-def test_a_second_ctrl_c_at_the_very_end_is_told_too(alone: Program, service: WatchService) -> None:
+def test_ctrl_c_at_the_very_end_makes_no_stop_of_a_failure(
+    alone: Program, service: WatchService
+) -> None:
     environ = {**alone.environ, "BTRFS_TO_S3_PING_URL": service.url}
     arguments = ["-c", str(alone.file), "backup", "--json"]
-    assert run(arguments, environ, _Interrupting(), io.StringIO()) == 130
+    assert run(arguments, environ, _Interrupting(), io.StringIO()) == 2
+    assert service.signals == ["/start", "/fail"]
+
+
+@pytest.mark.btrfs
+def test_ctrl_c_at_the_end_of_a_success_is_a_stop(
+    program: Program, data: Path, service: WatchService
+) -> None:
+    arguments = ["-c", str(program.file), "backup", str(data), "--ping-url", service.url]
+    assert run(arguments, program.environ, _Interrupting(), io.StringIO()) == 130
     assert service.signals == ["/start", "/log"]
 
 
@@ -421,6 +432,19 @@ def test_metrics_say_how_each_source_went_and_keep_those_of_others(
 
 
 @pytest.mark.btrfs
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_metrics_take_the_place_of_no_device_pipe_or_directory(
+    alone: Program, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    place = tmp_path / "special"
+    make(place)
+    before = place.lstat()
+    ran = alone.run("backup", "--metrics-file", str(place))
+    assert ran.code == 2
+    assert f"warning: metrics_file: {place} is no file; nothing was written" in ran.lines
+    assert (place.lstat().st_ino, place.lstat().st_mode) == (before.st_ino, before.st_mode)
+
+
 def test_a_repository_that_cannot_be_reached_is_measured_in_one_file_with_the_other(
     two: Program, data: Path, proxy: FaultProxy, tmp_path: Path
 ) -> None:
