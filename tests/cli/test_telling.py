@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from btrfs_to_s3.cli.following import RunFollower
 from btrfs_to_s3.cli.main import run
+from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.host.lock import RunLock
 from tests.cli.watch_service import WatchService
 from tests.s3.fault_proxy import slow_down
@@ -462,6 +465,14 @@ def test_a_repository_that_cannot_be_reached_is_measured_in_one_file_with_the_ot
     }
     assert sorted(codes.values()) == [0, 4]
     assert codes[two.environ["BTRFS_TO_S3_URL"]] == 0
+
+
+def test_a_run_that_cannot_say_which_process_it_is_leaves_no_record_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path / "absent"))
+    with RunFollower("backup", utc_now).within(tmp_path / "state"):
+        assert not (tmp_path / "state").exists()
 
 
 def _running(program: Program) -> list[Path]:
