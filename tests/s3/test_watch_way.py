@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+import pytest
 
 from btrfs_to_s3.s3.gate import GateSettings
+from btrfs_to_s3.s3.retry import HeldBackError
+from btrfs_to_s3.s3.session import NeverCancelled
+from btrfs_to_s3.s3.watch import HangWatch
 from tests.s3.conftest import QUICK
 from tests.s3.fault_proxy import stall
 from tests.s3.objects import BODY, create
@@ -89,3 +96,31 @@ def test_a_body_that_was_being_sent_stops(moto: Place, proxy: FaultProxy) -> Non
         create(store, "k", BODY * 50)
         assert time.monotonic() - began < READ_TIMEOUT_S / 2
         assert store.get("k", offset=0, size_bytes=len(BODY) * 50) == BODY * 50
+
+
+class _WithinTls:
+    """As urllib3 has it where a proxy speaks TLS itself: no socket, but one below."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+
+
+def test_a_connection_through_a_proxy_that_speaks_tls_is_looked_at_and_broken_off() -> None:
+    way = FakeWay()
+    watch = HangWatch(way)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = socket.create_connection(server.getsockname())
+        there, _ = server.accept()
+
+    def request() -> None:
+        with watch.over(NeverCancelled()):
+            watch.uses(cast("socket.socket", _WithinTls(here)))
+            way.why_not = BY_MODEM
+            there.settimeout(5)
+            with contextlib.suppress(ConnectionResetError):
+                assert there.recv(1) == b""
+            raise ConnectionResetError
+
+    with here, there, pytest.raises(HeldBackError):
+        request()
+    watch.close()
