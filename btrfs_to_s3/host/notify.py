@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-INSTALL = "pip install 'btrfs-to-s3[notify]'"
+INSTALL = f"{sys.executable} -m pip install 'btrfs-to-s3[notify]'"
+"""The command for this very installation: another pip would install it beside."""
 
 
 @dataclass(frozen=True, slots=True)
