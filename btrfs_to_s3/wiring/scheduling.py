@@ -116,7 +116,7 @@ class Schedule:
 
     ``timers`` is None where systemd does not run. ``running`` are services of the instance at
     work, ``others`` the units of other instances that use the same files, ``done`` the files that
-    were written or removed just now.
+    were written or removed just now, ``stopped`` the timers that were stopped.
     """
 
     instance: str
@@ -125,6 +125,13 @@ class Schedule:
     running: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     done: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+
+    @property
+    def going(self) -> tuple[str, ...]:
+        """The timers that start runs, or will with the machine."""
+        timers = (self.timers or {}).values()
+        return tuple(state.name for state in timers if state.enabled or state.active)
 
     @property
     def removable(self) -> tuple[str, ...]:
@@ -270,7 +277,7 @@ def uninstall(manager: Manager, found: Schedule) -> Schedule:
         manager.systemctl.reload()
         manager.systemctl.forget_failures([state.service.name for state in timers])
     now = look(manager, found.instance)
-    return replace(now, done=gone)
+    return replace(now, done=gone, stopped=found.going)
 
 
 def _wanted(manager: Manager, wishes: Wishes) -> dict[str, str]:

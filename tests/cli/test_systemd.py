@@ -303,7 +303,11 @@ def test_units_that_another_instance_uses_stay(host: Host) -> None:
     looked = host.systemd("uninstall", "--dry-run")
     ran = host.systemd("uninstall")
     assert ran.code == 0
-    assert ran.out == looked.out.replace("would remove", "removed")
+    assert ran.out == looked.out.replace("would remove", "removed").replace("would stop", "stopped")
+    assert ran.out.splitlines()[:2] == [
+        "stopped btrfs-to-s3@config.timer",
+        "stopped btrfs-to-s3-verify@config.timer",
+    ]
     assert "the units themselves stay for btrfs-to-s3-verify@other.timer" in ran.out
     assert {path.name for path in host.units.iterdir() if path.is_file()} == SHIPPED
     assert not (host.units / "btrfs-to-s3@config.timer.d").exists()
@@ -391,8 +395,10 @@ def test_a_dry_run_says_what_would_be_done_and_does_not_do_it(host: Host) -> Non
     [
         ('repository = "s3://bucket/pre"\n', "no source is named"),
         ("chunk_size = 3\n", "chunk_size"),
-        ('[[sources]]\npath = "/data"\n', "repository"),
+        ('[[sources]]\npath = "/data"\n', "no repository is named"),
+        ('[[sources]]\npath = "/data"\n', "config.env: units see nothing of this shell"),
         (None, "no such file"),
+        (None, "units see nothing of this shell"),
     ],
 )
 def test_a_configuration_that_could_not_run_is_not_scheduled(

@@ -156,9 +156,23 @@ def _install(session: Session, manager: Manager, choice: _Choice, *, dry_run: bo
 def _configuration(manager: Manager, instance: str) -> Config:
     """The configuration as the units will see it: nothing of this shell's environment counts."""
     file = manager.file_of(instance)
-    config = load(file, environ=unit_environment(file.with_suffix(".env")), command_line={})
-    for place in config.places():
-        place.required_repository()
+    environment = file.with_suffix(".env")
+    try:
+        config = load(file, environ=unit_environment(environment), command_line={})
+    except ConfigError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        raise ConfigError(
+            f"{file}: no such file",
+            hint="write the repository and the sources there: units see nothing of this shell "
+            "(docs/systemd.md has an example)",
+        ) from error
+    if any(place.repository is None for place in config.places()):
+        raise ConfigError(
+            f"{file}: no repository is named",
+            hint='write repository = "s3://bucket/prefix" there, or BTRFS_TO_S3_URL=s3://… into '
+            f"{environment}: units see nothing of this shell",
+        )
     if not config.sources and not manager.user:
         raise ConfigError(
             f"{file}: no source is named, so there is nothing to back up by itself",
