@@ -424,6 +424,16 @@ def test_what_stands_in_the_units_environment_file_counts_and_this_shells_does_n
     assert host.systemd("install", "--dry-run").code == 0
 
 
+def test_keys_that_units_would_not_find_are_told_of(host: Host) -> None:
+    keys = host.config().with_suffix(".credentials")
+    assert any(f"{keys} does not exist" in line for line in host.systemd("install").lines)
+    keys.touch()
+    assert host.systemd("install").lines == []
+    keys.unlink()
+    host.config().with_suffix(".env").write_text("AWS_PROFILE=nas\n")
+    assert host.systemd("install").lines == []
+
+
 def test_a_file_elsewhere_is_refused_with_where_it_belongs(host: Host, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(CONFIG)
