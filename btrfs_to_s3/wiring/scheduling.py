@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.schedule import TimerState
 
 SYSTEM_UNITS: Final = Path("/etc/systemd/system")
-_STATE: Final = Path("/var/lib/btrfs-to-s3")
-"""What StateDirectory= of the units makes writable."""
+_OPEN: Final = (Path("/var/lib/btrfs-to-s3"), Path("/var/lib/prometheus/node-exporter"))
+"""What StateDirectory= and ReadWritePaths= of the shipped units make writable."""
 _PROGRAM: Final = "btrfs-to-s3"
 
 
@@ -217,7 +217,7 @@ def directories_written(config: Config) -> tuple[str, ...]:
     """Directories beside the units' own that runs of this configuration write to."""
     metrics = config.told.metrics_file
     own = [config.state_dir, *(() if metrics is None else (metrics.parent,))]
-    return tuple(str(path) for path in own if not path.is_relative_to(_STATE))
+    return tuple(str(path) for path in own if not any(map(path.is_relative_to, _OPEN)))
 
 
 def look(manager: Manager, instance: str, wishes: Wishes | None = None) -> Schedule:

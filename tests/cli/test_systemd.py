@@ -447,7 +447,9 @@ def test_services_may_write_where_the_configuration_has_them_write(host: Host) -
     host.systemd("install")
     drop_in = host.units / "btrfs-to-s3@config.service.d" / "50-btrfs-to-s3.conf"
     assert 'ReadWritePaths="-/srv/node exporter"\n' in drop_in.read_text()
-    host.config().write_text(CONFIG)
+    usual = "/var/lib/prometheus/node-exporter"
+    assert f"ReadWritePaths=-{usual}\n" in (host.units / "btrfs-to-s3@.service").read_text()
+    host.config().write_text(f'metrics_file = "{usual}/b.prom"\n{CONFIG}')
     host.systemd("install")
     assert not drop_in.parent.exists()
 
