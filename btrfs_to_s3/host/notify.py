@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _ENDED_WITHIN_S: Final = 1.0
-INSTALL = "pip install 'btrfs-to-s3[notify]'"
+INSTALL = f"{sys.executable} -m pip install 'btrfs-to-s3[notify]'"
+"""The command for this very installation: another pip would install it beside."""
 
 
 @dataclass(frozen=True, slots=True)
