@@ -65,10 +65,19 @@ def run(
         except KeyboardInterrupt:
             # Ctrl-C again, while the first one was being honoured.
             failure = Failure.of_stop("SIGINT")
-        if session.telling is not None:
-            with contextlib.suppress(KeyboardInterrupt):
-                session.telling.end(failure)
+        except Exception as error:
+            # A result that cannot even be made into text.
+            _tell(session, Failure.of_bug(error))
+            raise
+        _tell(session, failure)
         return ExitCode.DONE if failure is None else failure.code
+
+
+def _tell(session: Session, failure: Failure | None) -> None:
+    """Tell those who are not there how it ended."""
+    if session.telling is not None:
+        with contextlib.suppress(KeyboardInterrupt):
+            session.telling.end(failure)
 
 
 def _supervised(session: Session) -> AbstractContextManager[Callable[[Failure | None], None]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from tests.cli.program import Program
 
 pytestmark = pytest.mark.btrfs
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")
 SLOW = ("--bandwidth-limit", "100KB/s")
 
 
@@ -190,3 +193,25 @@ def test_without_the_state_directory_the_repository_still_answers(
     source = _source(forgetful, "--max-age", "26h")
     assert not source["stale"]
     assert source["last_error"] is None
+
+
+def test_somebody_else_than_root_is_told_what_the_repository_says(
+    program: Program, data: Path
+) -> None:
+    program.run("backup", data)
+    Path(program.environ["BTRFS_TO_S3_STATE_DIR"]).chmod(0o700)
+    with tempfile.TemporaryDirectory() as home:
+        os.chown(home, 65534, 65534)
+        environ = {"PATH": os.environ["PATH"], **program.environ, "PYTHONPATH": str(ROOT)}
+        ran = subprocess.run(
+            [*NOBODY, sys.executable, "-m", "btrfs_to_s3", "status", "--max-age", "26h", "--json"],
+            env={**environ, "HOME": home},
+            cwd=home,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert ran.returncode == 0, ran.stderr
+    (source,) = json.loads(ran.stdout)["sources"]
+    assert (source["host"], source["stale"], source["last_error"]) == ("nas", False, None)

@@ -72,7 +72,7 @@ def test_a_service_that_never_answers_is_given_up_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         began = time.monotonic()
         (warning,) = _ping(f"http://127.0.0.1:{server.getsockname()[1]}/5ecre7", Signal.START)
-    assert 1.0 < time.monotonic() - began < 4
+    assert 1.0 < time.monotonic() - began < 8
     assert "no answer in time" in warning
     assert "5ecre7" not in warning
 
