@@ -54,12 +54,13 @@ def begin(session: Session, command: str) -> None:
     """A run of this command begins: it is followed and told of from now on."""
     try:
         follower = RunFollower(command, utc_now)
-        session.telling = Telling(session, command, follower)
+        telling = Telling(session, command, follower)
     except Exception as error:  # noqa: BLE001 - the boundary: telling never fails a run
         session.messages.warn(f"nobody will be told of this run: {type(error).__name__}")
     else:
         session.followers.append(follower)
         session.follower = follower
+        session.ended = telling.end
 
 
 class Telling:
