@@ -27,7 +27,7 @@ from btrfs_to_s3.host.identity import host_name
 from btrfs_to_s3.host.notify import INSTALL, Notification, Notifier, is_installed
 from btrfs_to_s3.host.ping import Pinger, Signal
 from btrfs_to_s3.operations.history import recall_sources, remember_run
-from btrfs_to_s3.wiring.told import local_state
+from btrfs_to_s3.wiring.state import local_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from btrfs_to_s3.cli.exit_codes import Failure
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.config.effective import Config
+    from btrfs_to_s3.host.state import LocalStateDirectory
     from btrfs_to_s3.model.account import RunAccount
     from btrfs_to_s3.operations.history import Remembered
 
@@ -134,10 +135,16 @@ class Telling:
         remembered = []
         pages = self._session.ledger.pages
         for page, account in zip(pages, run.repositories, strict=True):
-            state = local_state(page.config, self._session.environ, self._warn)
+            state = self._state(page.config)
             if state is not None:
                 remembered.append(remember_run(state, run, account))
         return remembered
+
+    def _state(self, config: Config) -> LocalStateDirectory | None:
+        """What this machine keeps of a repository; None where none is named."""
+        if config.repository is None:
+            return None
+        return local_state(config, self._session.environ, self._warn)
 
     def _signal(self, run: RunAccount) -> Signal:
         """A stop that was asked for, and a run that found another at work, are no failures."""
@@ -173,7 +180,7 @@ class Telling:
         series = [
             metrics.Series(self._host, str(config.repository), history)
             for config, labels in self._measured()
-            if (state := local_state(config, self._session.environ, self._warn)) is not None
+            if (state := self._state(config)) is not None
             for label, history in recall_sources(state).items()
             if label in labels or not config.sources
         ]
