@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from btrfs_to_s3.cli.rendering import human
 from btrfs_to_s3.cli.rendering.text import line
 from btrfs_to_s3.format.jsonio import encode_time
+from btrfs_to_s3.host.systemd import DEFAULT_INSTANCE
 from btrfs_to_s3.plan.units import FileState
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from btrfs_to_s3.plan.units import UnitFile
     from btrfs_to_s3.wiring.scheduling import Manager, Schedule
 
-_DEFAULT = "config"
-"""The instance that needs no -c."""
 _ADVICE = {
     FileState.ABSENT: "not installed",
     FileState.CURRENT: "as installed",
@@ -126,7 +125,7 @@ def _verb(file: UnitFile, *, dry_run: bool) -> str:
 
 def command(manager: Manager, instance: str) -> str:
     """How this program is called for an instance, up to the action."""
-    file = "" if instance == _DEFAULT else f" -c {manager.file_of(instance)}"
+    file = "" if instance == DEFAULT_INSTANCE else f" -c {manager.file_of(instance)}"
     return f"btrfs-to-s3{file} systemd{' --user' if manager.user else ''}"
 
 
