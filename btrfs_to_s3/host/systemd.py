@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from btrfs_to_s3.config.load import DEFAULT_FILE
 from btrfs_to_s3.errors import UsageError
+from btrfs_to_s3.host.environment import environment
 from btrfs_to_s3.model.schedule import ServiceState, TimerState
 
 if TYPE_CHECKING:
@@ -183,7 +184,6 @@ def calendar_error(when: str, program: str = "systemd-analyze") -> str | None:
 
 
 def _call(command: Sequence[str]) -> Said:
-    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     try:
         ran = subprocess.run(
             command,
@@ -193,12 +193,7 @@ def _call(command: Sequence[str]) -> Said:
             timeout=_TIMEOUT_S,
             text=True,
             errors="replace",
-            env={
-                **passed_on,
-                "PATH": os.environ.get("PATH", os.defpath),
-                "LC_ALL": "C",
-                "TZ": "UTC",
-            },
+            env={**environment(*_PASSED_ON), "TZ": "UTC"},
         )
     except subprocess.TimeoutExpired:
         return Said(None, "", f"no answer within {_TIMEOUT_S:.0f} s")
