@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -177,9 +178,14 @@ class Session:
             raise ConfigError(f"{option}{colon}{what}", hint=error.hint) from error
 
     def under_conditions(
-        self, config: Config, activity: str, *, moves_data: bool = False
+        self, config: Config, activity: str, *, moves_data: bool = False, looking: bool = False
     ) -> AbstractContextManager[None]:
-        """The run's work, once and as the settings of this machine allow it (wiring.conditions)."""
+        """The run's work, once and as the settings of this machine allow it (wiring.conditions).
+
+        ``looking`` is for what only says what would be done, which every machine allows.
+        """
+        if looking:
+            return nullcontext()
         conditions = lazily("btrfs_to_s3.wiring.conditions:under")
         surroundings = lazily("btrfs_to_s3.wiring.conditions:Surroundings")(
             self.reporter, self.stop
@@ -207,9 +213,9 @@ class Session:
     ) -> Application:
         """The repository and this machine; ``looking`` writes nothing on this machine either.
 
-        ``still`` reads everything once and commits nothing.
-        ``shares`` is how many are open side by side. What is told of one of several repositories
-        begins with its name. ``running`` is for work that obeys the network policy.
+        ``still`` reads everything once and commits nothing. ``running`` obeys the network policy:
+        it waits for a way that may be used. ``shares`` is how many are open side by side. What is
+        told of one of several repositories begins with its name.
         """
         application: type[Application] = lazily("btrfs_to_s3.wiring.application:Application")
         reporter: Reporter = self.reporter
