@@ -98,8 +98,7 @@ def _repository(page: Page, run: Trouble | None) -> RepositoryAccount:
         for label in page.labels
         if label in outcomes or trouble is not None
     )
-    config = page.config
-    return RepositoryAccount(config.name, str(config.repository), trouble, sources)
+    return RepositoryAccount(str(page.config.repository), trouble, sources)
 
 
 def _source(outcome: SourceOutcome, trouble: Trouble | None) -> SourceAccount:
@@ -114,13 +113,11 @@ def _source(outcome: SourceOutcome, trouble: Trouble | None) -> SourceAccount:
         label=outcome.label,
         done=Done.RESUMED if result.resumed else made,
         source_id=result.source_id,
-        backup_id=result.backup_id,
         figures=Figures(
             duration=result.duration,
             raw_bytes=result.raw_size_bytes,
             stored_bytes=result.stored_size_bytes,
             reused_bytes=result.reused_bytes,
-            reused_chunks=result.reused_chunk_count,
             requests=sum(result.requests.values()),
             retries=result.retry_count,
         ),

@@ -78,9 +78,8 @@ def run(
 
 def _tell(session: Session, failure: Failure | None) -> None:
     """Tell those who are not there how it ended."""
-    if session.telling is not None:
-        with contextlib.suppress(KeyboardInterrupt):
-            session.telling.end(failure)
+    with contextlib.suppress(KeyboardInterrupt):
+        session.ended(failure)
 
 
 def _supervised(session: Session) -> AbstractContextManager[Callable[[Failure | None], None]]:

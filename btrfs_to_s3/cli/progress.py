@@ -81,11 +81,8 @@ class Work:
 
     def line(self, now_s: float) -> str:
         """How far it is, in one line."""
-        raw = human.size(self.raw_bytes)
-        if self.share is not None and self.expected_bytes:
-            raw += f" of about {human.size(self.expected_bytes)} ({self.share:.0%})"
         parts = [
-            raw,
+            human.part(self.raw_bytes, self.expected_bytes),
             f"{human.size(self.stored_bytes)} stored",
             human.count(self.chunks, "chunk"),
             human.rate(self.raw_bytes, now_s - self.started_s),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from btrfs_to_s3.cli.exit_codes import Failure
 from btrfs_to_s3.cli.lazily import lazily
 from btrfs_to_s3.cli.ledger import Ledger
 from btrfs_to_s3.cli.messages import Messages, Style, Verbosity
-from btrfs_to_s3.cli.reporting import Listeners
+from btrfs_to_s3.cli.reporting import Labelled, Listeners
 from btrfs_to_s3.config.describe import as_toml
 from btrfs_to_s3.config.load import ReadOnce, load
 from btrfs_to_s3.config.settings import CONNECTION, REPOSITORY
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from btrfs_to_s3.cli.following import RunFollower
     from btrfs_to_s3.cli.progress import LineReporter, TerminalReporter
-    from btrfs_to_s3.cli.telling import Telling
     from btrfs_to_s3.config.effective import Config
     from btrfs_to_s3.errors import BtrfsToS3Error
     from btrfs_to_s3.host.power import Power
@@ -60,38 +60,6 @@ class GlobalOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """Implements ``ports.Reporter``: what is told begins with the name of the repository."""
-
-    reporter: Reporter
-    name: str
-
-    def begin(self, subject: str, activity: str, expected_bytes: int | None) -> None:
-        """A piece of work starts."""
-        self.reporter.begin(subject, activity, expected_bytes)
-
-    def advance(self, raw_bytes: int, stored_bytes: int, chunks: int) -> None:
-        """So much more is done."""
-        self.reporter.advance(raw_bytes, stored_bytes, chunks)
-
-    def activity(self, text: str) -> None:
-        """What is happening now."""
-        self.reporter.activity(text)
-
-    def note(self, text: str) -> None:
-        """Something a person may want to know."""
-        self.reporter.note(f"{self.name}: {text}")
-
-    def warn(self, text: str) -> None:
-        """Something a person should act on."""
-        self.reporter.warn(f"{self.name}: {text}")
-
-    def end(self) -> None:
-        """The piece of work is over."""
-        self.reporter.end()
-
-
-@dataclass(frozen=True, slots=True)
 class Machine:
     """What stands for this machine: tests put theirs in its place.
 
@@ -113,9 +81,9 @@ class Session:
     ``settings`` are the setting options of the command, as given. ``followers`` hear of the run's
     progress beside the screen; they must be there before the reporter is asked for. ``begun`` is
     called when the configuration was read, which is done once: by ``read_table``. ``signs`` give
-    values that change while work is alive. ``ledger`` is told by the command what it works on and
-    what became of it; ``follower`` and ``telling`` are there while a run is followed, and told of
-    when it is over.
+    values that change while work is alive. ``ended`` is called with what ended the program, once
+    the result is out. ``ledger`` is told by the command what it works on and what became of it;
+    ``follower`` is there while a run is followed.
     """
 
     environ: Mapping[str, str]
@@ -127,7 +95,7 @@ class Session:
     followers: list[Reporter] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
     follower: RunFollower | None = None
-    telling: Telling | None = None
+    ended: Callable[[Failure | None], None] = lambda _: None
     machine: Machine = field(default_factory=Machine)
     begun: Callable[[], None] = lambda: None
     signs: list[Callable[[], Hashable]] = field(default_factory=list)
@@ -217,9 +185,14 @@ class Session:
             raise ConfigError(f"{option}{colon}{what}", hint=error.hint) from error
 
     def under_conditions(
-        self, config: Config, activity: str, *, moves_data: bool = False
+        self, config: Config, activity: str, *, moves_data: bool = False, looking: bool = False
     ) -> AbstractContextManager[None]:
-        """The run's work, once and as the settings of this machine allow it (wiring.conditions)."""
+        """The run's work, once and as the settings of this machine allow it (wiring.conditions).
+
+        ``looking`` is for what only says what would be done, which every machine allows.
+        """
+        if looking:
+            return nullcontext()
         conditions = lazily("btrfs_to_s3.wiring.conditions:under")
         surroundings = lazily("btrfs_to_s3.wiring.conditions:Surroundings")(
             self.reporter, self.stop
@@ -247,9 +220,9 @@ class Session:
     ) -> Application:
         """The repository and this machine; ``looking`` writes nothing on this machine either.
 
-        ``still`` reads everything once and commits nothing.
-        ``shares`` is how many are open side by side. What is told of one of several repositories
-        begins with its name. ``running`` is for work that obeys the network policy.
+        ``still`` reads everything once and commits nothing. ``running`` obeys the network policy:
+        it waits for a way that may be used. ``shares`` is how many are open side by side. What is
+        told of one of several repositories begins with its name.
         """
         application: type[Application] = lazily("btrfs_to_s3.wiring.application:Application")
         reporter: Reporter = self.reporter

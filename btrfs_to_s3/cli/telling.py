@@ -1,5 +1,9 @@
 """Telling those who are not there how a run goes and how it went.
 
+Who is told of a command's runs is whom it takes the setting of: a check of a watch service
+(ping_url) expects one job, so other commands must not pass for backups; nobody is told of a
+restore, since whoever restores sits there.
+
 A run is surrounded: ``begin`` is called before its command does anything, ``Telling.end`` once
 the result is out and the exit code is fixed, whatever happened between. Nothing here changes
 either. What cannot be told is a warning; the end waits for the outside no longer than
@@ -15,11 +19,12 @@ import threading
 import time
 import traceback
 import uuid
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from btrfs_to_s3.cli.following import RunFollower
 from btrfs_to_s3.cli.rendering import metrics
 from btrfs_to_s3.cli.rendering import told as told_rendering
+from btrfs_to_s3.config.settings import METRICS_FILE, NOTIFY_URLS, PING_URL
 from btrfs_to_s3.config.told import read_told
 from btrfs_to_s3.errors import ExitCode, UsageError
 from btrfs_to_s3.host.clock import utc_now
@@ -28,7 +33,7 @@ from btrfs_to_s3.host.identity import host_name
 from btrfs_to_s3.host.notify import INSTALL, Notification, Notifier, is_installed
 from btrfs_to_s3.host.ping import Pinger, Signal
 from btrfs_to_s3.operations.history import recall_sources, remember_run
-from btrfs_to_s3.wiring.told import local_state
+from btrfs_to_s3.wiring.state import local_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,14 +42,11 @@ if TYPE_CHECKING:
     from btrfs_to_s3.cli.exit_codes import Failure
     from btrfs_to_s3.cli.session import Session
     from btrfs_to_s3.config.effective import Config
+    from btrfs_to_s3.config.setting import Setting
+    from btrfs_to_s3.host.state import LocalStateDirectory
     from btrfs_to_s3.model.account import RunAccount
     from btrfs_to_s3.operations.history import Remembered
 
-_FOLLOWED_ONLY: Final = frozenset({"restore"})
-"""Whoever restores sits there."""
-_PINGED: Final = "backup"
-"""A check of a watch service expects one job: other commands would pass for backups."""
-_MEASURED: Final = frozenset({"backup", "compact"})
 _WITHIN_S: Final = 12.0
 _STOPPED_WITHIN_S: Final = 2.0
 _POLL_S: Final = 0.02
@@ -56,12 +58,13 @@ def begin(session: Session, command: str) -> None:
     """A run of this command begins: it is followed and told of from now on."""
     try:
         follower = RunFollower(command, utc_now)
-        session.telling = Telling(session, command, follower)
+        telling = Telling(session, command, follower)
     except Exception as error:  # noqa: BLE001 - the boundary: telling never fails a run
         session.messages.warn(f"nobody will be told of this run: {type(error).__name__}")
     else:
         session.followers.append(follower)
         session.follower = follower
+        session.ended = telling.end
 
 
 class Telling:
@@ -84,7 +87,7 @@ class Telling:
         self._lock = threading.Lock()
         self._over = False
         self._pinger: Pinger | None = None
-        if command == _PINGED and self._told.ping_url is not None:
+        if self._takes(PING_URL) and self._told.ping_url is not None:
             self._pinger = Pinger(self._told.ping_url, str(uuid.uuid4()), self._warn)
             self._pinger.send(Signal.START)
 
@@ -92,13 +95,17 @@ class Telling:
         """The run ended so; only ``KeyboardInterrupt`` can come out of this."""
         try:
             self._follower.close()
-            if self._command not in _FOLLOWED_ONLY:
+            if self._takes(NOTIFY_URLS):
                 with self._warning("how this run went could not be told"):
                     self._tell(failure)
         finally:
             with self._lock:
                 # A thread that writes while Python ends can end it badly.
                 self._over = True
+
+    def _takes(self, setting: Setting[Any]) -> bool:
+        """Whether the command has this setting among its options, given or not."""
+        return setting.parameter in self._session.settings
 
     def _tell(self, failure: Failure | None) -> None:
         stopped, log = self._session.stop.is_set(), "\n".join(self._session.messages.tail)
@@ -140,10 +147,16 @@ class Telling:
         remembered = []
         pages = self._session.ledger.pages
         for page, account in zip(pages, run.repositories, strict=True):
-            state = local_state(page.config, self._session.environ, self._warn)
+            state = self._state(page.config)
             if state is not None:
                 remembered.append(remember_run(state, run, account))
         return remembered
+
+    def _state(self, config: Config) -> LocalStateDirectory | None:
+        """What this machine keeps of a repository; None where none is named."""
+        if config.repository is None:
+            return None
+        return local_state(config, self._session.environ, self._warn)
 
     def _signal(self, run: RunAccount) -> Signal:
         """A stop that was asked for, and a run that found another at work, are no failures."""
@@ -174,12 +187,12 @@ class Telling:
     def _measure(self) -> None:
         """Write what is remembered of every source of the configuration's repositories."""
         path = self._told.metrics_file
-        if path is None or self._command not in _MEASURED:
+        if path is None or not self._takes(METRICS_FILE):
             return
         series = [
             metrics.Series(self._host, str(config.repository), history)
             for config, labels in self._measured()
-            if (state := local_state(config, self._session.environ, self._warn)) is not None
+            if (state := self._state(config)) is not None
             for label, history in recall_sources(state).items()
             if label in labels or not config.sources
         ]

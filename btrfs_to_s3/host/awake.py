@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import subprocess
 from typing import TYPE_CHECKING, Final
+
+from btrfs_to_s3.host.environment import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +40,6 @@ def awake(why: str, program: str = "systemd-inhibit") -> Iterator[None]:
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes] | None:
     """The child, out of the terminal's reach: Ctrl-C is for this program alone."""
-    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     try:
         return subprocess.Popen(
             command,
@@ -47,7 +47,7 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes] | None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             cwd="/",
-            env={**passed_on, "PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+            env=environment(*_PASSED_ON),
             start_new_session=True,
         )
     except OSError as error:

@@ -15,14 +15,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from btrfs_to_s3.config.load import DEFAULT_FILE
 from btrfs_to_s3.errors import UsageError
+from btrfs_to_s3.host.environment import environment
 from btrfs_to_s3.model.schedule import ServiceState, TimerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-CONFIGURATIONS: Final = Path("/etc/btrfs-to-s3")
+CONFIGURATIONS: Final = DEFAULT_FILE.parent
 """Where an instance of the units has its configuration file: ``NAME.toml``."""
+DEFAULT_INSTANCE: Final = DEFAULT_FILE.stem
+"""The one that needs no ``-c``."""
 JOBS: Final = ("backup", "prune", "verify")
 """The commands that have a service and a timer."""
 _INSTANCE = re.compile(r"[A-Za-z0-9:_.][A-Za-z0-9:_.-]{0,99}")
@@ -49,7 +53,7 @@ def instance_of(file: Path | None, configurations: Path = CONFIGURATIONS) -> str
     None as the file is the default one. Links are not followed: the name counts.
     """
     if file is None:
-        return "config"
+        return DEFAULT_INSTANCE
     path = Path(os.path.abspath(file))  # noqa: PTH100 - resolve() would follow links
     there = path.parent == configurations and path.suffix == ".toml"
     return path.stem if there and _INSTANCE.fullmatch(path.stem) else None
@@ -180,7 +184,6 @@ def calendar_error(when: str, program: str = "systemd-analyze") -> str | None:
 
 
 def _call(command: Sequence[str]) -> Said:
-    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     try:
         ran = subprocess.run(
             command,
@@ -190,12 +193,7 @@ def _call(command: Sequence[str]) -> Said:
             timeout=_TIMEOUT_S,
             text=True,
             errors="replace",
-            env={
-                **passed_on,
-                "PATH": os.environ.get("PATH", os.defpath),
-                "LC_ALL": "C",
-                "TZ": "UTC",
-            },
+            env={**environment(*_PASSED_ON), "TZ": "UTC"},
         )
     except subprocess.TimeoutExpired:
         return Said(None, "", f"no answer within {_TIMEOUT_S:.0f} s")

@@ -15,7 +15,7 @@ from btrfs_to_s3.errors import ExitCode
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from btrfs_to_s3.model.identity import BackupId, SourceId
+    from btrfs_to_s3.model.identity import SourceId
 
 
 class Done(StrEnum):
@@ -67,7 +67,6 @@ class Figures:
     raw_bytes: int
     stored_bytes: int
     reused_bytes: int
-    reused_chunks: int
     requests: int
     retries: int
 
@@ -87,7 +86,6 @@ class SourceAccount:
     label: str
     done: Done
     source_id: SourceId | None = None
-    backup_id: BackupId | None = None
     trouble: Trouble | None = None
     figures: Figures | None = None
     standing: Standing | None = None
@@ -97,7 +95,6 @@ class SourceAccount:
 class RepositoryAccount:
     """One repository; ``sources`` are those that the run was to back up to it."""
 
-    name: str
     url: str
     trouble: Trouble | None
     sources: tuple[SourceAccount, ...]

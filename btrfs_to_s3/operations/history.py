@@ -175,7 +175,6 @@ def _figures(fields: Fields) -> Figures:
         raw_bytes=fields.integer("raw_bytes"),
         stored_bytes=fields.integer("stored_bytes"),
         reused_bytes=fields.integer("reused_bytes"),
-        reused_chunks=fields.integer("reused_chunks"),
         requests=fields.integer("requests"),
         retries=fields.integer("retries"),
     )
@@ -204,7 +203,6 @@ def _figures_members(figures: Figures) -> Mapping[str, object]:
         "raw_bytes": figures.raw_bytes,
         "stored_bytes": figures.stored_bytes,
         "reused_bytes": figures.reused_bytes,
-        "reused_chunks": figures.reused_chunks,
         "requests": figures.requests,
         "retries": figures.retries,
     }

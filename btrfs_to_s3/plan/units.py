@@ -23,7 +23,8 @@ _MARK: Final = (
     "into a drop-in (systemctl edit). "
 )
 _FIRST_LINE = re.compile(re.escape(_MARK) + r"SHA-256: (?P<digest>[0-9a-f]{64})\n")
-_SHIPPED_PROGRAM: Final = "ExecStart=/usr/local/bin/btrfs-to-s3 "
+USUAL_PROGRAM: Final = "/usr/local/bin/btrfs-to-s3"
+"""What the shipped units start."""
 _PROGRAM = re.compile(r"/[A-Za-z0-9/._+@:=,-]+")
 """Nothing that systemd.service(5) would read as a quote, a specifier or a variable."""
 _QUOTED = re.compile(r'["\\%]')
@@ -97,7 +98,7 @@ def unit_files(shipped: Mapping[str, str], program: str) -> dict[str, str]:
             hint="install it in a directory whose name has no space, quote, $ or %",
         )
     return {
-        name: marked(text.replace(_SHIPPED_PROGRAM, f"ExecStart={program} "))
+        name: marked(text.replace(f"ExecStart={USUAL_PROGRAM} ", f"ExecStart={program} "))
         for name, text in shipped.items()
     }
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
-from typing import TYPE_CHECKING, BinaryIO, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from btrfs_to_s3.btrfs.local import LocalBtrfs
 from btrfs_to_s3.config.prices import load_prices
 from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.host.identity import host_id, host_name
 from btrfs_to_s3.host.lock import RunLock
-from btrfs_to_s3.host.state import LocalStateDirectory, repository_key, state_root
+from btrfs_to_s3.host.state import state_root
 from btrfs_to_s3.operations.repository.repository import Host, RepositoryAccess
 from btrfs_to_s3.operations.services import Services
 from btrfs_to_s3.s3 import Limits, S3Settings, S3Store
@@ -21,28 +20,19 @@ from btrfs_to_s3.s3 import capabilities as s3_capabilities
 from btrfs_to_s3.s3.gate import GateSettings
 from btrfs_to_s3.s3.retry import RetryPolicy
 from btrfs_to_s3.wiring.machine import affordable_here
+from btrfs_to_s3.wiring.state import local_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
     from btrfs_to_s3.config.effective import Config, SourcePolicy
+    from btrfs_to_s3.host.state import LocalStateDirectory
     from btrfs_to_s3.model.prices import PriceList
     from btrfs_to_s3.ports import Cancellation, Reporter
     from btrfs_to_s3.wiring.network import Departure
 
 _CAPABILITIES = ("capabilities", "service")
-
-
-class _UnchangedState(LocalStateDirectory):
-    """The state directory for commands that promise to write nothing."""
-
-    def remember(self, kind: str, name: str, value: bytes) -> None:
-        """Cache nothing."""
-
-    def temporary(self) -> BinaryIO:
-        """An unnamed file in the system's temporary directory."""
-        return cast("BinaryIO", tempfile.TemporaryFile())
 
 
 class Application:
@@ -71,9 +61,10 @@ class Application:
         self._shares = shares
         self._cancel = cancel
         self._reporter = reporter
-        root = state_root(config.state_dir, environ)
-        self._root, self._state_kind = root, _UnchangedState if looking else LocalStateDirectory
+        self._environ = environ
+        self._looking = looking
         self.state = self.state_of(config)
+        root = state_root(config.state_dir, environ)
         self.host = Host(host_id(root), host_name(config.host), f"pid {os.getpid()}")
         self.concurrency = self._affordable_concurrency()
         known = self.state.recall(*_CAPABILITIES)
@@ -150,8 +141,7 @@ class Application:
 
     def state_of(self, config: Config) -> LocalStateDirectory:
         """What this machine keeps of a repository."""
-        key = repository_key(str(config.required_repository()), config.endpoint_url)
-        return self._state_kind(self._root, key, self._reporter.warn)
+        return local_state(config, self._environ, self._reporter.warn, looking=self._looking)
 
     def _affordable_concurrency(self) -> int:
         affordable = affordable_here(self.config, self._shares)

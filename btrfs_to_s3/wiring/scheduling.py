@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from btrfs_to_s3.errors import UsageError
 from btrfs_to_s3.host.systemd import (
     CONFIGURATIONS,
+    DEFAULT_INSTANCE,
     JOBS,
     Systemctl,
     calendar_error,
@@ -26,6 +27,7 @@ from btrfs_to_s3.host.units import (
     write_unit,
 )
 from btrfs_to_s3.plan.units import (
+    USUAL_PROGRAM,
     UnitFile,
     calendar_drop_in,
     drop_in,
@@ -81,7 +83,7 @@ class Manager:
 
     def instance(self, file: Path | None) -> str:
         """The instance of a configuration file; ``UsageError`` where none can run with it."""
-        there = self.configurations / "config.toml" if file is None else file
+        there = self.file_of(DEFAULT_INSTANCE) if file is None else file
         instance = instance_of(there, self.configurations)
         if instance is None:
             raise UsageError(
@@ -156,7 +158,7 @@ def running_program(called: str, interpreter: str) -> str:
             return str(path)
     raise UsageError(
         f"the program {_PROGRAM} was not found, so no unit can start it",
-        hint=f"call it by its path, for example /usr/local/bin/{_PROGRAM}",
+        hint=f"call it by its path, for example {USUAL_PROGRAM}",
     )
 
 

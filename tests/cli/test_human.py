@@ -62,3 +62,18 @@ def test_words_follow_their_number() -> None:
         "1 chunk",
         "2 chunks",
     ]
+
+
+@pytest.mark.parametrize(
+    ("expected_bytes", "text"),
+    [
+        (None, "3.0 KiB"),
+        (0, "3.0 KiB"),
+        (1024, "3.0 KiB"),
+        (6144, "3.0 KiB of about 6.0 KiB (50%)"),
+    ],
+)
+def test_a_part_is_that_of_its_estimate_while_that_holds(
+    expected_bytes: int | None, text: str
+) -> None:
+    assert human.part(3072, expected_bytes) == text

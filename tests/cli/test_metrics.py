@@ -19,7 +19,7 @@ HISTORY = SourceHistory(
     RUN,
     RUN.finished,
     None,
-    Figures(timedelta(seconds=80), 10**13, 5, 4, 1, 30, 2),
+    Figures(timedelta(seconds=80), 10**13, 5, 4, 30, 2),
     Standing(live_backups=9, chain_length=3),
 )
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from btrfs_to_s3.cli.options import Command, SettingOption
+from btrfs_to_s3.cli.options import RUNS, Command, SettingOption
 from btrfs_to_s3.cli.root import root
-from btrfs_to_s3.config.settings import SETTINGS
+from btrfs_to_s3.config.settings import NOTIFY_URLS, PING_URL, PRIORITY, SETTINGS
 
 if TYPE_CHECKING:
     from tests.cli.program import Program
@@ -51,6 +51,14 @@ def test_a_settings_option_reaches_the_configuration(
 
 def test_every_setting_can_be_given_on_some_command_line() -> None:
     assert {option for _, option in SETTING_OPTIONS} == {setting.option for setting in SETTINGS}
+
+
+def test_the_commands_that_are_told_of_are_those_whose_runs_are_followed_and_the_restore() -> None:
+    """Who is told of a command is whom it takes the setting of."""
+    told = {name for name, option in SETTING_OPTIONS if option == NOTIFY_URLS.option}
+    assert told | {"restore"} == RUNS
+    assert {name for name, option in SETTING_OPTIONS if option == PRIORITY.option} == told
+    assert [name for name, option in SETTING_OPTIONS if option == PING_URL.option] == ["backup"]
 
 
 @pytest.mark.parametrize("option", OWN_OPTIONS)

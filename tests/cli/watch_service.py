@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 class Heard:
     """One request."""
 
-    method: str
     target: str
     body: str
     authorization: str | None
@@ -29,10 +27,9 @@ class Heard:
 
 @dataclass
 class WatchService:
-    """Answers ``status``, at once or after ``delay_s``; ``heard`` is what it was told, in order."""
+    """Answers ``status``; ``heard`` is what it was told, in order."""
 
     status: int = 200
-    delay_s: float = 0.0
     heard: list[Heard] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -43,8 +40,7 @@ class WatchService:
                 size = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(size).decode()
                 given = self.headers.get("Authorization")
-                service.heard.append(Heard(self.command, self.path, body, given))
-                time.sleep(service.delay_s)
+                service.heard.append(Heard(self.path, body, given))
                 self.send_response(service.status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -68,8 +64,7 @@ class WatchService:
     ) -> None:
         self._server.shutdown()
         self._thread.join()
-        # Not server_close: it would wait for a request that hangs on purpose.
-        self._server.socket.close()
+        self._server.server_close()
 
     @property
     def address(self) -> str:

@@ -28,10 +28,10 @@ from tests.plan.build import SOURCE_ID, T0
 if TYPE_CHECKING:
     from pathlib import Path
 
-FIGURES = Figures(timedelta(milliseconds=9123), 100, 40, 10, 1, 20, 3)
-MADE = SourceAccount("data", Done.RESUMED, SOURCE_ID, None, None, FIGURES, Standing(4, 2))
+FIGURES = Figures(timedelta(milliseconds=9123), 100, 40, 10, 20, 3)
+MADE = SourceAccount("data", Done.RESUMED, SOURCE_ID, None, FIGURES, Standing(4, 2))
 BAD = SourceAccount("srv", Done.FAILED, trouble=Trouble(3, "source", "it is gone", "mount it"))
-ACCOUNT = RepositoryAccount("default", "s3://bucket/pre", BAD.trouble, (MADE, BAD))
+ACCOUNT = RepositoryAccount("s3://bucket/pre", BAD.trouble, (MADE, BAD))
 RUN = RunAccount("backup", "nas", T0, T0 + timedelta(seconds=7.25), BAD.trouble, (ACCOUNT,))
 
 

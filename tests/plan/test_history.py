@@ -20,7 +20,7 @@ from tests.plan.build import SOURCE_ID, T0, chain, days, entry, head
 LOST = Trouble(4, "unreachable", "no answer")
 STOPPED = Trouble(130, "interrupted", "stopped by SIGTERM")
 LOCKED = Trouble(7, "locked", "another run")
-FIGURES = Figures(timedelta(seconds=9), 100, 40, 10, 1, 20, 3)
+FIGURES = Figures(timedelta(seconds=9), 100, 40, 10, 20, 3)
 MADE = SourceAccount(
     "data", Done.FULL, SOURCE_ID, figures=FIGURES, standing=Standing(1, 1)
 )  # fmt: skip
@@ -63,14 +63,14 @@ def test_a_run_that_found_nothing_to_do_is_a_success() -> None:
 
 
 def test_a_commands_history_is_that_of_its_repository() -> None:
-    good = command_after(None, RepositoryAccount("default", "s3://b", None, ()), _run(1))
-    bad = command_after(good, RepositoryAccount("default", "s3://b", LOST, ()), _run(2, LOST))
+    good = command_after(None, RepositoryAccount("s3://b", None, ()), _run(1))
+    bad = command_after(good, RepositoryAccount("s3://b", LOST, ()), _run(2, LOST))
     assert (bad.last_success, bad.failing_since) == (T0 + days(1), T0 + days(2))
 
 
 def test_what_failed_before_a_stop_still_makes_the_run_one_that_failed() -> None:
     stopped = SourceAccount("srv", Done.NOT_ATTEMPTED, trouble=STOPPED)
-    parts = RepositoryAccount("default", "s3://b", STOPPED, (FAILED, stopped))
+    parts = RepositoryAccount("s3://b", STOPPED, (FAILED, stopped))
     assert replace(_run(1, STOPPED), repositories=(parts,)).failed
     assert not replace(_run(1, STOPPED), repositories=(replace(parts, sources=(stopped,)),)).failed
     assert not _run(1, LOCKED).failed

@@ -75,11 +75,8 @@ def compact(session: Session, *, sources: tuple[str, ...], force: bool, dry_run:
     chosen = {place.name: selected for place, selected in by_place}
     job = _Job(bool(sources), force, dry_run)
     places = [place for place, _ in by_place]
-    with (
-        nullcontext()
-        if dry_run
-        else session.under_conditions(config, "a new full backup", moves_data=True)
-    ):
+    activity = "a new full backup"
+    with session.under_conditions(config, activity, moves_data=True, looking=dry_run):
         return each(
             session, places, lambda place: _compact(session, place, chosen[place.name], job)
         )

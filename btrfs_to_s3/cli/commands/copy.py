@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -53,7 +52,7 @@ def copy(session: Session, *, source: str, to: str, dry_run: bool) -> Result:
     config, target_config = session.one_config(), session.config_of(to, "--to")
     session.ledger.works_on(target_config)
     with (
-        nullcontext() if dry_run else session.under_conditions(config, "a copy", moves_data=True),
+        session.under_conditions(config, "a copy", moves_data=True, looking=dry_run),
         session.application(config, looking=True, running=not dry_run) as origin,
         session.application(target_config, looking=dry_run, running=not dry_run) as target,
     ):

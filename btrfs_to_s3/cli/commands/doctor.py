@@ -15,7 +15,6 @@ from btrfs_to_s3.cli.rendering import doctor as doctor_rendering
 from btrfs_to_s3.cli.rendering import documents, human
 from btrfs_to_s3.cli.rendering.doctor import Findings
 from btrfs_to_s3.cli.repositories import each
-from btrfs_to_s3.config.load import DEFAULT_FILE
 from btrfs_to_s3.config.settings import (
     CONCURRENCY,
     ORPHAN_AGE,
@@ -26,6 +25,7 @@ from btrfs_to_s3.config.settings import (
 from btrfs_to_s3.config.sources import select_by_repository
 from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode, InterruptedRunError, UsageError
 from btrfs_to_s3.host.notify import INSTALL, is_installed, unusable
+from btrfs_to_s3.host.systemd import CONFIGURATIONS, DEFAULT_INSTANCE
 from btrfs_to_s3.model.check import Check, Verdict, passed, unknown, warned
 from btrfs_to_s3.operations.doctor import (
     ServiceReport,
@@ -217,8 +217,8 @@ def _timers(config: Config) -> list[Check]:
     """Whether backups happen by themselves."""
     instance, timers = lazily("btrfs_to_s3.wiring.scheduling:timers_of")(config.file)
     if instance is None and timers is not None:
-        return [judge_place(str(config.file), str(DEFAULT_FILE.parent))]
-    file = "" if instance == DEFAULT_FILE.stem else f" -c {config.file}"
+        return [judge_place(str(config.file), str(CONFIGURATIONS))]
+    file = "" if instance == DEFAULT_INSTANCE else f" -c {config.file}"
     return judge_timers(timers, Remedies(f"btrfs-to-s3{file} systemd install"))
 
 

@@ -59,7 +59,7 @@ def prune(
     versions loses the removed backups' versions as well.
     """
     config = session.config()
-    with nullcontext() if dry_run else session.under_conditions(config, "a removal"):
+    with session.under_conditions(config, "a removal", looking=dry_run):
         return each(
             session,
             config.places(),

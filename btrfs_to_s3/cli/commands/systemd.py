@@ -22,7 +22,7 @@ from btrfs_to_s3.errors import ConfigError, ExitCode, LockedError, UsageError
 from btrfs_to_s3.host.systemd import unit_environment
 from btrfs_to_s3.model.check import Verdict
 from btrfs_to_s3.plan.schedule import Remedies, judge_timers
-from btrfs_to_s3.plan.units import require_ours
+from btrfs_to_s3.plan.units import USUAL_PROGRAM, require_ours
 from btrfs_to_s3.wiring import scheduling
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from btrfs_to_s3.wiring.scheduling import Manager, Wishes
 
 _INSTALL, _UNINSTALL, _STATUS = "install", "uninstall", "status"
-_USUAL_PROGRAM = "/usr/local/bin/btrfs-to-s3"
 
 
 @click.command(cls=Command)
@@ -247,7 +246,7 @@ def _status(session: Session, manager: Manager, instance: str) -> Result:
 
 def _installed_now(session: Session, manager: Manager, instance: str) -> Wishes:
     """What an installation would write now; what is broken is not this command's business."""
-    file, program = manager.file_of(instance), _USUAL_PROGRAM
+    file, program = manager.file_of(instance), USUAL_PROGRAM
     writable: tuple[str, ...] = ()
     with contextlib.suppress(UsageError):
         program = scheduling.running_program(session.machine.program or sys.argv[0], sys.executable)

@@ -232,6 +232,11 @@ def time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def time_or_none(moment: datetime | None) -> str | None:
+    """``time``; null where there is none."""
+    return None if moment is None else time(moment)
+
+
 def seconds(length: timedelta) -> float:
     """A length of time to the millisecond."""
     return round(length.total_seconds(), 3)

@@ -26,6 +26,13 @@ def size(size_bytes: float) -> str:
     raise AssertionError("the last unit takes everything")
 
 
+def part(done_bytes: int, expected_bytes: int | None) -> str:
+    """``1.0 GiB of about 4.0 GiB (25%)``; the size alone without an estimate, or past it."""
+    if not expected_bytes or done_bytes > expected_bytes:
+        return size(done_bytes)
+    return f"{size(done_bytes)} of about {size(expected_bytes)} ({done_bytes / expected_bytes:.0%})"
+
+
 def rate(size_bytes: float, seconds: float) -> str:
     """Bytes a second; ``-`` where no time passed."""
     return f"{size(size_bytes / seconds)}/s" if seconds > 0 else "-"

@@ -85,7 +85,7 @@ def _strategy(each: Simulated, configured: Strategy) -> Document:
         "total_amount": money.amount(each.total),
         "longest_chain_count": each.longest_chain,
         "worst_restore": {
-            "snapshot_time": None if each.worst is None else documents.time(each.worst),
+            "snapshot_time": documents.time_or_none(each.worst),
             "link_count": each.worst_links,
             "stored_size_bytes": each.worst_bytes,
             "tiers": [restore_of(restore) for restore in each.restores],

@@ -74,9 +74,9 @@ def _source(each: Freshness, shown: ShownStatus) -> Document:
         "host": each.host_name,
         "stale": each.stale,
         "reason": each.reason,
-        "last_success_time": _time(each.last_success),
+        "last_success_time": documents.time_or_none(each.last_success),
         "age_s": None if each.age is None else documents.seconds(each.age),
-        "next_due_time": _time(due),
+        "next_due_time": documents.time_or_none(due),
         "running": None if run is None else _run(run),
         "last_error": None if error is None else _error(error),
         "newest": None if each.newest is None else documents.entry_of(each.newest),
@@ -117,10 +117,6 @@ def _error(run: LastRun) -> Document:
         "message": trouble.message,
         "hint": trouble.hint,
     }
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else documents.time(moment)
 
 
 def text(shown: ShownStatus) -> list[RenderableType]:
@@ -188,12 +184,8 @@ def _runs(run: Running, now: datetime) -> Iterator[str]:
 
 
 def _far(progress: Progress, now: datetime) -> str:
-    raw = human.size(progress.raw_bytes)
-    if progress.expected_bytes and progress.raw_bytes <= progress.expected_bytes:
-        share = progress.raw_bytes / progress.expected_bytes
-        raw += f" of about {human.size(progress.expected_bytes)} ({share:.0%})"
     parts = [
-        raw,
+        human.part(progress.raw_bytes, progress.expected_bytes),
         f"{human.size(progress.stored_bytes)} stored",
         human.rate(progress.raw_bytes, (now - progress.began).total_seconds()),
     ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli.rendering import human
+from btrfs_to_s3.cli.rendering.documents import time_or_none
 from btrfs_to_s3.cli.rendering.text import line
-from btrfs_to_s3.format.jsonio import encode_time
+from btrfs_to_s3.host.systemd import DEFAULT_INSTANCE
 from btrfs_to_s3.plan.units import FileState
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from btrfs_to_s3.plan.units import UnitFile
     from btrfs_to_s3.wiring.scheduling import Manager, Schedule
 
-_DEFAULT = "config"
-"""The instance that needs no -c."""
 _ADVICE = {
     FileState.ABSENT: "not installed",
     FileState.CURRENT: "as installed",
@@ -78,9 +77,9 @@ def _timer(job: str, state: TimerState) -> Document:
         "installed": state.known,
         "enabled": state.enabled,
         "active": state.active,
-        "next_time": _time(state.next_time),
-        "last_time": _time(state.last_time),
-        "started_time": _time(state.service.started_time),
+        "next_time": time_or_none(state.next_time),
+        "last_time": time_or_none(state.last_time),
+        "started_time": time_or_none(state.service.started_time),
         "last_run": _last_run(state.service),
     }
 
@@ -92,12 +91,8 @@ def _last_run(service: ServiceState) -> Document | None:
     return {
         "result": service.result,
         "code": service.exit_status,
-        "ended_time": _time(service.ended_time),
+        "ended_time": time_or_none(service.ended_time),
     }
-
-
-def _time(time: datetime | None) -> str | None:
-    return None if time is None else encode_time(time)
 
 
 def install_text(
@@ -130,7 +125,7 @@ def _verb(file: UnitFile, *, dry_run: bool) -> str:
 
 def command(manager: Manager, instance: str) -> str:
     """How this program is called for an instance, up to the action."""
-    file = "" if instance == _DEFAULT else f" -c {manager.file_of(instance)}"
+    file = "" if instance == DEFAULT_INSTANCE else f" -c {manager.file_of(instance)}"
     return f"btrfs-to-s3{file} systemd{' --user' if manager.user else ''}"
 
 

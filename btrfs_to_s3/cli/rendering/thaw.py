@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.cli.rendering import human, money
-from btrfs_to_s3.cli.rendering.documents import seconds, time
+from btrfs_to_s3.cli.rendering.documents import seconds, time, time_or_none
 from btrfs_to_s3.cli.rendering.text import facts, table
 from btrfs_to_s3.plan.restore.thaw_state import READY, ThawState
 
@@ -45,7 +45,7 @@ def document(shown: ShownThaw) -> Document:
     plan = shown.plan
     return {
         "ready": plan.ready,
-        "expected_time": None if plan.expected is None else time(plan.expected),
+        "expected_time": time_or_none(plan.expected),
         "tier": plan.tier.value,
         "object_count": plan.object_count,
         "stored_size_bytes": plan.stored_size_bytes,
@@ -180,7 +180,7 @@ def _link(link: LinkThaw, asked: Asked | None) -> Document:
         "stored_size_bytes": link.stored_size_bytes,
         "raw_size_bytes": link.raw_size_bytes,
         **{name: link.count(state) for state, name in _COUNTS.items()},
-        "readable_until_time": None if link.until is None else time(link.until),
+        "readable_until_time": time_or_none(link.until),
         "requested_time": None if asked is None else time(asked.time),
         "requested_tier": None if asked is None else asked.tier.value,
     }
