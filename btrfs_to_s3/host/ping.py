@@ -8,6 +8,8 @@ No error repeats the address: whoever has it can ping.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import queue
 import threading
 import time
@@ -20,11 +22,15 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import urllib3
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 BODY_LIMIT_BYTES = 10_000
 """healthchecks.io keeps the first 100 kB, older installations 10 kB."""
 _MOST_PINGS = 4
+_LOGGERS = tuple(
+    f"urllib3.{name}"
+    for name in ("connection", "connectionpool", "poolmanager", "response", "util.retry")
+)
 
 
 class Signal(StrEnum):
@@ -70,12 +76,15 @@ class Pinger:
         return self._thread
 
     def _work(self) -> None:
-        while (ping := self._waiting.get()) is not None:
-            signal, body = ping
-            problem = self._try(signal, body)
-            if problem is not None:
-                name = signal.name.lower()
-                self._warn(f"ping_url: {name} could not be told to the watch service: {problem}")
+        with _unlogged():
+            while (ping := self._waiting.get()) is not None:
+                signal, body = ping
+                problem = self._try(signal, body)
+                if problem is not None:
+                    name = signal.name.lower()
+                    self._warn(
+                        f"ping_url: {name} could not be told to the watch service: {problem}"
+                    )
 
     def _try(self, signal: Signal, body: bytes) -> str | None:
         """Tell it; why it was not heard, or None."""
@@ -112,6 +121,27 @@ class Pinger:
             return None, True
         final = 400 <= answer.status < 500 and answer.status not in {408, 429}  # noqa: PLR2004
         return f"it answered {answer.status} {answer.reason or ''}".rstrip(), final
+
+
+@contextlib.contextmanager
+def _unlogged() -> Iterator[None]:
+    """Within the block nothing that urllib3 says of this thread's requests is logged.
+
+    It would repeat the address, for example of an answer whose headers it cannot read.
+    """
+    here = threading.get_ident()
+
+    def of_others(record: logging.LogRecord) -> bool:
+        return record.thread != here
+
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    for logger in loggers:
+        logger.addFilter(of_others)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(of_others)
 
 
 def address_of(url: str, signal: Signal, run_id: str) -> str:

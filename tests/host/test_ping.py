@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import socket
+import threading
 import time
 
 import pytest
@@ -98,3 +100,20 @@ def test_the_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None
         assert proxy.heard[0].target.startswith("http://watch.invalid/abc?rid=")
         monkeypatch.setenv("no_proxy", "watch.invalid")
         assert len(_ping("http://watch.invalid/abc", Signal.SUCCESS)) == 1
+
+
+def test_an_answer_that_cannot_be_read_shows_the_address_to_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nno header\r\nA: b\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server, caplog.at_level(logging.DEBUG):
+        serving = threading.Thread(target=answer, args=(server,))
+        serving.start()
+        assert _ping(f"http://127.0.0.1:{server.getsockname()[1]}/5ecre7", Signal.START) == []
+        serving.join()
+    assert "5ecre7" not in caplog.text

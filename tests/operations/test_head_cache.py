@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +12,7 @@ from hypothesis import given
 
 from btrfs_to_s3.errors import IntegrityError, UsageError
 from btrfs_to_s3.model.identity import SourceId
+from btrfs_to_s3.operations.repository.head_cache import remembered_heads
 from btrfs_to_s3.operations.repository.head_columns import decode_columns, encode_columns
 from btrfs_to_s3.operations.repository.listing import find_backup, read_heads
 from tests.format.values import heads
@@ -110,6 +114,21 @@ def test_a_damaged_cache_is_read_anew_and_accuses_nobody(
     file = cached_file(state_directory)
     file.write_bytes(file.read_bytes()[:-1] + b" ")
     assert gets_of_listing(repository) == (before, 1)
+
+
+def test_a_cache_of_the_layout_before_still_says_which_snapshots_are_needed(
+    repository: SyntheticRepository, state_directory: Path
+) -> None:
+    entry = repository.backup()
+    file = cached_file(state_directory)
+    line, _, data = file.read_bytes().partition(b"\n")
+    members = json.loads(data)
+    del members["requests"]
+    older = json.dumps(members).encode()
+    told = json.loads(line) | {"layout": 1, "sha256": sha256(older).hexdigest()}
+    file.write_bytes(json.dumps(told).encode() + b"\n" + older)
+    (head,) = remembered_heads(repository.services.state)
+    assert head.backups == (replace(entry, requests=None),)
 
 
 def test_a_head_that_was_read_late_does_not_replace_a_newer_one(

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from btrfs_to_s3.errors import IntegrityError
 from btrfs_to_s3.format.jsonio import Fields, encode_line
-from btrfs_to_s3.operations.repository.head_columns import LAYOUT, decode_columns, encode_columns
+from btrfs_to_s3.operations.repository.head_columns import (
+    LAYOUT,
+    READABLE,
+    decode_columns,
+    encode_columns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +42,7 @@ def _decoded(line: bytes, data: bytes, etag: str | None) -> Head | None:
     """A cached head, of this ETag where one is given; None when it is not intact."""
     try:
         fields = Fields.parse(line, _WHAT, versioned=False)
-        same = fields.integer("layout") == LAYOUT and etag in (None, fields.text("etag"))
+        same = fields.integer("layout") in READABLE and etag in (None, fields.text("etag"))
         intact = same and fields.sha256("sha256") == sha256(data).hexdigest()
         return decode_columns(data) if intact else None
     except IntegrityError:

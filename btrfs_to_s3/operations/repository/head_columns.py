@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 LAYOUT: Final = 2
-"""Grows with every change of what is written here; another layout is not read."""
+"""Grows with every change of what is written here."""
+READABLE: Final = frozenset({1, LAYOUT})
+"""Others are not read. 1 has no requests, so those are unknown, as in heads of that time."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _KINDS: Final = {kind.value: kind for kind in Kind}
@@ -120,7 +122,7 @@ def _entries(members: dict[str, Any]) -> Iterable[HeadEntry]:
         members["kind"],
         members["taken"],
         members["finished"],
-        members["requests"],
+        members.get("requests") or [None] * len(members["own"]),
         *members["plain"],
     )
     for own, parent, stream, snapshot, kind, taken, finished, made, *plain in zip(
