@@ -109,7 +109,9 @@ def _errors(
     judged: Iterable[Freshness], histories: Mapping[str, SourceHistory], ours: Iterable[Head]
 ) -> dict[SourceId, LastRun]:
     """The last run of each source of ours, where it ended badly after the last success."""
-    by_id = {each.source_id: each for each in histories.values()}
+    # A source that got another label has a history by each; the newest one is its own.
+    in_order = sorted(histories.values(), key=lambda each: each.last_run.finished)
+    by_id = {each.source_id: each for each in in_order}
     here = {head.source_id for head in ours}
     found: dict[SourceId, LastRun] = {}
     for each in judged:

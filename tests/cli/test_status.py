@@ -137,6 +137,19 @@ def test_the_last_error_is_shown_until_a_run_succeeds(program: Program, data: Pa
     assert _source(program)["last_error"] is None
 
 
+@pytest.mark.parametrize("label", ["a", "zz"])
+def test_a_source_that_has_another_label_now_is_shown_with_what_went_wrong_since(
+    program: Program, data: Path, label: str
+) -> None:
+    program = program.configured(f'[[sources]]\npath = "{data}"\n')
+    assert program.run("backup").code == 0
+    program = program.configured(f'[[sources]]\npath = "{data}"\nlabel = "{label}"\n')
+    assert program.run("backup").code == 0
+    data.rename(data.with_name(f"{data.name}-away"))
+    assert program.run("backup").code == 3
+    assert _source(program)["last_error"]["code"] == 3
+
+
 def test_errors_of_a_source_that_was_never_stored_and_of_commands_are_shown(
     program: Program, data: Path
 ) -> None:
