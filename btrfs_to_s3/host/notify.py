@@ -127,7 +127,7 @@ def _tell(url: str, request: dict[str, Any]) -> str | bool:
         )
     except Exception as error:  # noqa: BLE001 - its message may repeat the address
         return type(error).__name__
-    return True if taken else "it was not taken"
+    return True if taken else "not reached, or refused there"
 
 
 def _apprise() -> Any:  # noqa: ANN401 - apprise has no types

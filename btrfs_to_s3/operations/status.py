@@ -33,7 +33,8 @@ class StatusReport:
 
     ``all_hosts`` says that every host's are there, not only this one's; ``other_sources`` are how
     many are left out. ``errors`` are runs of this host that ended badly and that no success
-    followed, by source; ``never_errors`` those of sources without a backup, by label;
+    followed, by source; ``failing`` those sources of them where a run failed, and not only was
+    interrupted; ``never_errors`` those of sources without a backup, by label;
     ``command_errors`` those of whole commands, where no source says the same.
     """
 
@@ -46,6 +47,7 @@ class StatusReport:
     never_errors: Mapping[str, LastRun] = field(default_factory=dict)
     command_errors: tuple[LastRun, ...] = ()
     ours: frozenset[SourceId] = frozenset()
+    failing: frozenset[SourceId] = frozenset()
 
     @property
     def stale(self) -> tuple[str, ...]:
@@ -84,7 +86,8 @@ def report_status(
     }
     judged = freshness(shown, services.clock(), max_age, looked)
     histories = recall_sources(services.state)
-    errors = _errors(judged, histories, [head for head in shown if head.source_id in ours])
+    bad = _ended_badly(judged, histories, [head for head in shown if head.source_id in ours])
+    errors = {source_id: history.last_run for source_id, history in bad.items()}
     never_errors = {
         label: histories[label].last_run
         for label in never
@@ -102,16 +105,19 @@ def report_status(
         never_errors,
         tuple(run for run in commands if run.trouble is not None and run.command not in told),
         ours,
+        frozenset(each for each, history in bad.items() if history.failing_since is not None),
     )
 
 
-def _errors(
+def _ended_badly(
     judged: Iterable[Freshness], histories: Mapping[str, SourceHistory], ours: Iterable[Head]
-) -> dict[SourceId, LastRun]:
-    """The last run of each source of ours, where it ended badly after the last success."""
-    by_id = {each.source_id: each for each in histories.values()}
+) -> dict[SourceId, SourceHistory]:
+    """The history of each source of ours whose last run ended badly after the last success."""
+    # A source that got another label has a history by each; the newest one is its own.
+    in_order = sorted(histories.values(), key=lambda each: each.last_run.finished)
+    by_id = {each.source_id: each for each in in_order}
     here = {head.source_id for head in ours}
-    found: dict[SourceId, LastRun] = {}
+    found: dict[SourceId, SourceHistory] = {}
     for each in judged:
         history = by_id.get(each.source_id)
         if history is None and each.source_id in here:
@@ -120,5 +126,5 @@ def _errors(
         if history is None or history.last_run.trouble is None:
             continue
         if each.last_success is None or history.last_run.finished > each.last_success:
-            found[each.source_id] = history.last_run
+            found[each.source_id] = history
     return found

@@ -236,6 +236,7 @@ def status() -> Rendering:
         never_errors={"srv": LastRun("backup", now - days(0.2), now - days(0.19), stopped)},
         command_errors=(LastRun("prune", now - days(0.1), now - days(0.09), lost),),
         ours=frozenset({SOURCE_ID}),
+        failing=frozenset({SOURCE_ID}),
     )
     began = now - timedelta(seconds=100)
     progress = Progress("data", "full backup", began, 400 * MIB, 100 * MIB, 50 * MIB, 12)

@@ -132,9 +132,37 @@ def test_the_last_error_is_shown_until_a_run_succeeds(program: Program, data: Pa
     assert f"nas/{data.name}: the backup of 20" in said
     assert max(map(len, said.splitlines()[:2])) < 100
     away.rename(data)
+    (data / "random").write_bytes(os.urandom(3_000_000))
+    with program.start("backup", *SLOW) as process:
+        _until(lambda: (run := _source(program)["running"]) and run["progress"]["raw_bytes"])
+        process.terminate()
+        process.communicate(timeout=60)
+    stopped = _source(program)
+    assert stopped["last_error"]["kind"] == "interrupted"
+    # An interruption says nothing about whether it works again.
+    assert stopped["failing"]
+    assert program.run("backup").code == 0
+    assert not _source(program)["failing"]
+    assert _source(program)["last_error"] is None
+    data.rename(away)
+    program.run("backup")
+    away.rename(data)
     # Unchanged, so that nothing is written remotely: that it was looked at clears the error.
     assert program.run("backup").code == 0
     assert _source(program)["last_error"] is None
+
+
+@pytest.mark.parametrize("label", ["a", "zz"])
+def test_a_source_that_has_another_label_now_is_shown_with_what_went_wrong_since(
+    program: Program, data: Path, label: str
+) -> None:
+    program = program.configured(f'[[sources]]\npath = "{data}"\n')
+    assert program.run("backup").code == 0
+    program = program.configured(f'[[sources]]\npath = "{data}"\nlabel = "{label}"\n')
+    assert program.run("backup").code == 0
+    data.rename(data.with_name(f"{data.name}-away"))
+    assert program.run("backup").code == 3
+    assert _source(program)["last_error"]["code"] == 3
 
 
 def test_errors_of_a_source_that_was_never_stored_and_of_commands_are_shown(

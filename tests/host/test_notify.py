@@ -43,7 +43,7 @@ def test_one_that_cannot_be_told_keeps_no_other_from_it() -> None:
         )
     assert len(good.heard) == 1
     assert sorted(warnings) == [
-        "notify_urls: number 1 (json://) could not be told: it was not taken",
+        "notify_urls: number 1 (json://) could not be told: not reached, or refused there",
         "notify_urls: number 2 (nosuch://) could not be told: apprise knows no such address",
     ]
 

@@ -73,6 +73,7 @@ def _source(each: Freshness, shown: ShownStatus) -> Document:
         "label": each.source_id.label,
         "host": each.host_name,
         "stale": each.stale,
+        "failing": each.source_id in shown.report.failing,
         "reason": each.reason,
         "last_success_time": documents.time_or_none(each.last_success),
         "age_s": None if each.age is None else documents.seconds(each.age),
@@ -126,7 +127,7 @@ def text(shown: ShownStatus) -> list[RenderableType]:
         (
             each.host_name,
             each.source_id.label,
-            _state(each, report.errors.get(each.source_id)),
+            _state(each, failing=each.source_id in report.failing),
             "never" if each.last_success is None else human.moment(each.last_success),
             "-" if each.age is None else human.span(each.age),
             _due(shown.due.get(each.source_id)),
@@ -192,10 +193,9 @@ def _far(progress: Progress, now: datetime) -> str:
     return ", ".join([*parts, progress.now] if progress.now else parts)
 
 
-def _state(each: Freshness, error: LastRun | None) -> str:
+def _state(each: Freshness, *, failing: bool) -> str:
     if each.stale:
         return "STALE"
-    failing = error is not None and error.trouble is not None and error.trouble.is_failure
     return "failing" if failing else "ok"
 
 
