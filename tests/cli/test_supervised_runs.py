@@ -117,7 +117,7 @@ def _wait_until_silent(listening: Manager) -> None:
 
 def test_a_run_that_waits_for_the_service_is_alive(program: Program, listening: Manager) -> None:
     away = program.with_environment(
-        AWS_ENDPOINT_URL="http://127.0.0.1:9", BTRFS_TO_S3_OUTAGE_PATIENCE="8s"
+        AWS_ENDPOINT_URL="http://127.0.0.1:9", BTRFS_TO_S3_OUTAGE_PATIENCE="5s"
     )
     ran = _under(away, listening).spawn("verify")
     assert ran.code == 4, ran.err

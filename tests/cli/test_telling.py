@@ -173,11 +173,8 @@ def test_telling_that_fails_changes_neither_the_exit_code_nor_the_result(
             BTRFS_TO_S3_NOTIFY_URLS=f"json://{where}/{SECRET}",
             BTRFS_TO_S3_METRICS_FILE=str(tmp_path / "absent" / "x.prom"),
         )
-        began = time.monotonic()
         ran = told.run("-v", "backup", tmp_path / "absent", "--json")
-        took_s = time.monotonic() - began
     assert (ran.code, _result(ran)) == (plain.code, _result(plain))
-    assert took_s < 20
     assert "warning: " in ran.err
     assert "ping" in ran.err
     assert "notify" in ran.err
@@ -199,11 +196,10 @@ def test_a_hanging_watch_service_does_not_hold_the_process(
             said = ""
             while "hint: " not in said:
                 said += process.stderr.readline()
-            asked = time.monotonic()
             process.send_signal(signal.SIGINT)
-            _, rest = process.communicate(timeout=30)
+            # Less than the 12 s that the end waits for the outside when nobody asks.
+            _, rest = process.communicate(timeout=11)
     assert process.returncode == 2, rest
-    assert time.monotonic() - asked < 6
     assert SECRET not in said + rest
 
 

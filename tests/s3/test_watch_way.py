@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,9 +19,8 @@ if TYPE_CHECKING:
     from tests.s3.conftest import Place
     from tests.s3.fault_proxy import FaultProxy
 
-READ_TIMEOUT_S = 20.0
-
-
+READ_TIMEOUT_S = 3600.0
+"""A request that is not broken off would hang for so long, and the test with it."""
 PATIENT = replace(QUICK, gate=GateSettings(patience_s=60.0))
 
 
@@ -40,9 +38,7 @@ def test_a_request_under_way_is_broken_off_and_repeated_when_the_way_is_free(
         proxy.fail("GET", stall)
         threading.Timer(0.3, setattr, (way, "why_not", BY_MODEM)).start()
         threading.Timer(2.0, setattr, (way, "why_not", None)).start()
-        began = time.monotonic()
         assert store.get("k", offset=0, size_bytes=len(BODY)) == BODY
-        assert time.monotonic() - began < READ_TIMEOUT_S / 2
         assert proxy.count("GET") == 2
 
 
@@ -85,7 +81,5 @@ def test_a_body_that_was_being_sent_stops(moto: Place, proxy: FaultProxy) -> Non
         proxy.fail("PUT", stall)
         threading.Timer(0.3, setattr, (way, "why_not", BY_MODEM)).start()
         threading.Timer(1.0, setattr, (way, "why_not", None)).start()
-        began = time.monotonic()
         create(store, "k", BODY * 50)
-        assert time.monotonic() - began < READ_TIMEOUT_S / 2
         assert store.get("k", offset=0, size_bytes=len(BODY) * 50) == BODY * 50
