@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.manager import Manager, manager
+from tests.stand_ins.programs import executable, found_first
+from tests.stand_ins.service_manager import Manager, manager
 
 if TYPE_CHECKING:
     import subprocess
@@ -54,15 +55,13 @@ def stalling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A pipe to write a line to; until then every ``btrfs send`` stops after its first bytes."""
     pipe, real = tmp_path / "go on", shutil.which("btrfs")
     os.mkfifo(pipe)
-    script = tmp_path / "bin" / "btrfs"
-    script.parent.mkdir()
-    script.write_text(
+    script = executable(
+        tmp_path / "bin" / "btrfs",
         "#!/bin/sh\n"
         f'[ "$1" = send ] || exec {real} "$@"\n'
-        f'{real} "$@" | {{ head -c 1200000; read -r _ < "{pipe}"; exec cat; }}\n'
+        f'{real} "$@" | {{ head -c 1200000; read -r _ < "{pipe}"; exec cat; }}\n',
     )
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    found_first(monkeypatch, script)
     yield pipe
     # Opened for both it blocks nobody, and lets go who still waits for a writer.
     with pipe.open("r+b", buffering=0) as both:

@@ -21,8 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from btrfs_to_s3.cli.main import run
 from btrfs_to_s3.host.lock import RunLock
-from tests.cli.watch_service import WatchService
 from tests.s3.fault_proxy import slow_down
+from tests.stand_ins.watch_service import WatchService
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

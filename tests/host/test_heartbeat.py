@@ -15,7 +15,7 @@ from btrfs_to_s3.host.signals import StopSignal
 from btrfs_to_s3.host.supervisor import Supervisor
 from btrfs_to_s3.stream.cancel import LinkedCancellation
 from btrfs_to_s3.stream.pump import Channel
-from tests.manager import Manager, manager
+from tests.stand_ins.service_manager import Manager, manager
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator

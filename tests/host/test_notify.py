@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from btrfs_to_s3.host.notify import Notification, Notifier, unusable
-from tests.cli.watch_service import WatchService
+from tests.stand_ins.watch_service import WatchService
 
 TOLD = Notification("it failed", "line 1\nline 2 <b>&\n", failure=True)
 

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from btrfs_to_s3.host.ping import BODY_LIMIT_BYTES, Pinger, PingLimits, Signal, address_of
-from tests.cli.watch_service import WatchService
+from tests.stand_ins.watch_service import WatchService
 
 QUICK = PingLimits(timeout_s=0.5, attempts=2, pause_s=0.05)
 
