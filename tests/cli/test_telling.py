@@ -21,11 +21,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from btrfs_to_s3.cli.main import run
 from btrfs_to_s3.host.lock import RunLock
+from tests.cli.program import until
 from tests.s3.fault_proxy import slow_down
 from tests.stand_ins.watch_service import WatchService
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from integration_tests.harness.machine.loopback import LoopbackBtrfs
     from tests.cli.program import Program, Ran
@@ -142,7 +143,7 @@ def test_a_stop_that_was_asked_for_is_no_failure_but_remembered(
     service.heard.clear()
     (data / "random").write_bytes(os.urandom(2_000_000))
     with program.start("backup", data, "--bandwidth-limit", "100KB/s") as process:
-        _until(lambda: _running(program))
+        until(lambda: _running(program))
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
@@ -423,10 +424,3 @@ def test_a_repository_that_cannot_be_reached_is_measured_in_one_file_with_the_ot
 
 def _running(program: Program) -> list[Path]:
     return list(Path(program.environ["BTRFS_TO_S3_STATE_DIR"]).glob("*/running/*.json"))
-
-
-def _until(seen: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not seen():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -16,10 +16,9 @@ from btrfs_to_s3.model.objects import Create, Role
 from btrfs_to_s3.s3.gate import GateSettings
 from btrfs_to_s3.stream.cancel import LinkedCancellation
 from tests.s3.conftest import QUICK
-from tests.s3.fakes import sha
+from tests.s3.fakes import BY_MODEM, FakeWay, sha
 from tests.s3.fault_proxy import FaultProxy, stall
 from tests.s3.objects import BODY, create
-from tests.s3.test_gate_way import BY_MODEM, FakeWay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

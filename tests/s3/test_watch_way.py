@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from btrfs_to_s3.s3.gate import GateSettings
 from tests.s3.conftest import QUICK
+from tests.s3.fakes import BY_MODEM, FakeWay
 from tests.s3.fault_proxy import stall
 from tests.s3.objects import BODY, create
-from tests.s3.test_gate_way import BY_MODEM, FakeWay
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
