@@ -34,7 +34,8 @@ class StatusReport:
     ``all_hosts`` says that every host's are there, not only this one's; ``other_sources`` are how
     many are left out. ``errors`` are runs of this host that ended badly and that no success
     followed, by source; ``never_errors`` those of sources without a backup, by label;
-    ``command_errors`` those of whole commands, where no source says the same.
+    ``command_errors`` those of whole commands, where no source says the same. ``ours`` are the
+    sources that this host backs up.
     """
 
     sources: tuple[Freshness, ...]
@@ -96,12 +97,14 @@ def report_status(
         judged,
         listing.unreadable,
         never,
-        every,
-        len(listing.heads) - len(shown),
-        errors,
-        never_errors,
-        tuple(run for run in commands if run.trouble is not None and run.command not in told),
-        ours,
+        all_hosts=every,
+        other_sources=len(listing.heads) - len(shown),
+        errors=errors,
+        never_errors=never_errors,
+        command_errors=tuple(
+            run for run in commands if run.trouble is not None and run.command not in told
+        ),
+        ours=ours,
     )
 
 
