@@ -9,7 +9,8 @@ usage: [sudo] integration_tests/bootstrap.sh COMMAND
   install            Debian packages, virtual environments, this project
   test [PYTEST...]   install, then linters, types, import rules and all tests (a choice with PYTEST...)
   long               install, then every script, the whole crash matrix, a 5-minute soak and the
-                     defects that scripts must catch; about an hour
+                     defects that scripts must catch; about an hour. It alone also installs
+                     debootstrap and systemd-container, to boot a Debian with the units
   demo [ARGS...]     install, then back up and restore a loopback Btrfs through an embedded S3
   bench ARGS...      install, then python -m integration_tests.bench ARGS
   run ARGS...        install, then python ARGS
@@ -65,7 +66,11 @@ sys.exit(hidden or sys.version_info < (3, 11))'
     return 1
 }
 
-missing_packages() {
+missing_packages() { # optionally with "machine": also what boots one
+    if [[ ${1:-} == machine ]]; then
+        command -v debootstrap >/dev/null || echo debootstrap
+        command -v systemd-nspawn >/dev/null || echo systemd-container
+    fi
     find_python >/dev/null || printf '%s\n' python3 python3-venv
     command -v mkfs.btrfs >/dev/null || echo btrfs-progs
     command -v zstd >/dev/null || echo zstd
@@ -79,9 +84,9 @@ missing_packages() {
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
 }
 
-install_packages() {
+install_packages() { # as missing_packages
     local missing
-    mapfile -t missing < <(missing_packages)
+    mapfile -t missing < <(missing_packages "$@")
     [[ ${#missing[@]} -gt 0 ]] || return 0
     if ! is_root; then
         echo "Missing Debian packages: ${missing[*]}; install them with: $(as_root install)"
@@ -220,7 +225,7 @@ run_tests() {
 run_long() {
     local scripts=integration_tests/scripts
     step "every script" "$python" "$scripts/run_all.py" \
-        --include-large --include-archive --include-faults
+        --include-large --include-archive --include-faults --include-systemd
     step "the whole crash matrix" "$python" "$scripts/run_faults.py" --crash-matrix --all-points
     step "soak" "$python" "$scripts/run_soak.py" --duration 5m --load wave
     step "defects" "$python" -m integration_tests.harness.defects
@@ -245,6 +250,7 @@ test)
 long)
     is_root || fail "this needs root; run: $(as_root long)"
     install rclone mitmproxy
+    install_packages machine
     run_long
     ;;
 demo)

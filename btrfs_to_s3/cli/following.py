@@ -8,6 +8,8 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import psutil
+
 from btrfs_to_s3.host.running import RunningRecord
 from btrfs_to_s3.model.running import Progress, Running
 
@@ -41,8 +43,10 @@ class RunFollower:
     @contextlib.contextmanager
     def within(self, directory: Path) -> Iterator[None]:
         """Within the block the run works on the repository with this state directory."""
-        record = RunningRecord(directory)
-        record.begin()
+        record = _record(directory)
+        if record is None:
+            yield
+            return
         with self._writing:
             record.write(self._run)
             self._records[directory] = record
@@ -111,3 +115,13 @@ class RunFollower:
                     self._run = replace(self._run, updated=self._clock())
                 for record in self._records.values():
                     record.write(self._run)
+
+
+def _record(directory: Path) -> RunningRecord | None:
+    """None without /proc, where no process can say which one it is: the run needs no record."""
+    try:
+        record = RunningRecord(directory)
+        record.begin()
+    except (psutil.Error, OSError):
+        return None
+    return record

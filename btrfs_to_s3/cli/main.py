@@ -23,7 +23,7 @@ from btrfs_to_s3.cli.root import COMPLETE, PROGRAM, root
 from btrfs_to_s3.cli.session import Machine, Session
 from btrfs_to_s3.errors import BtrfsToS3Error, ExitCode, UsageError
 from btrfs_to_s3.host.clock import utc_now
-from btrfs_to_s3.host.signals import StopSignal
+from btrfs_to_s3.host.signals import StopSignal, outlive_stops
 from btrfs_to_s3.host.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def main() -> None:
     if COMPLETE in os.environ:
         sys.exit(shell_complete(root, {}, PROGRAM, COMPLETE, os.environ[COMPLETE]))
     code = run(sys.argv[1:], os.environ, stdout, stderr)
+    outlive_stops()
     # Python flushes both at its end, and a failure there would replace the exit code by 120.
     settle(stdout, stderr)
     sys.exit(code)
@@ -57,14 +58,16 @@ def run(
     with StopSignal() as stop:
         session = Session(environ, stdout, stderr, stop, machine=machine or Machine())
         session.options.json = _asks_for_json(arguments)
+        failure: Failure | None = None
         try:
             with _supervised(session) as finish:
                 result = _outcome(session, arguments)
-                finish(result.failure)
+                failure = result.failure
+                finish(failure)
                 failure = _finish(session, result)
         except KeyboardInterrupt:
-            # Ctrl-C again, while the first one was being honoured.
-            failure = Failure.of_stop("SIGINT")
+            # Ctrl-C again, while the first one was being honoured; what had failed has failed.
+            failure = failure or Failure.of_stop("SIGINT")
         except Exception as error:
             # A result that cannot even be made into text.
             _tell(session, Failure.of_bug(error))

@@ -16,6 +16,7 @@ from btrfs_to_s3.cli.lazily import lazily
 from btrfs_to_s3.cli.output import Result
 from btrfs_to_s3.cli.session import Session
 from btrfs_to_s3.config import settings as s
+from btrfs_to_s3.config.setting import Topic
 from btrfs_to_s3.config.values import Choice
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class SettingOption(click.Option):
             metavar=_metavar(setting),
             help=f"{setting.help} [default: {setting.default_text}]",
         )
+        self.topic = setting.topic
 
 
 class GlobalOption(click.Option):
@@ -187,14 +189,16 @@ class Command(click.Command):
             return super().invoke(context)
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """The command's own options first, then the settings it takes."""
-        own: list[tuple[str, str]] = []
-        settings: list[tuple[str, str]] = []
+        """The command's own options first, then the settings it takes, by topic."""
+        own = "Options"
+        titles = [own, *(f"{topic} (settings)" for topic in Topic)]
+        sections: dict[str, list[tuple[str, str]]] = {title: [] for title in titles}
         for option in self.get_params(context):
             record = option.get_help_record(context)
             if record is not None and isinstance(option, click.Option):
-                (settings if isinstance(option, SettingOption) else own).append(record)
-        for title, records in (("Options", own), ("Settings", settings)):
+                title = f"{option.topic} (settings)" if isinstance(option, SettingOption) else own
+                sections[title].append(record)
+        for title, records in sections.items():
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)

@@ -16,7 +16,7 @@ from btrfs_to_s3.cli.ledger import Ledger
 from btrfs_to_s3.cli.messages import Messages, Style, Verbosity
 from btrfs_to_s3.cli.reporting import Labelled, Listeners
 from btrfs_to_s3.config.describe import as_toml
-from btrfs_to_s3.config.load import load
+from btrfs_to_s3.config.load import ReadOnce, load
 from btrfs_to_s3.config.settings import CONNECTION, REPOSITORY
 from btrfs_to_s3.errors import ConfigError, InterruptedRunError, ReceiveError, SendError, UsageError
 from btrfs_to_s3.host.clock import utc_now
@@ -80,10 +80,10 @@ class Session:
 
     ``settings`` are the setting options of the command, as given. ``followers`` hear of the run's
     progress beside the screen; they must be there before the reporter is asked for. ``begun`` is
-    called when the configuration was read. ``signs`` give values that change while work is alive.
-    ``ended`` is called with what ended the program, once the result is out. ``ledger`` is told by
-    the command what it works on and what became of it; ``follower`` is there while a run is
-    followed.
+    called when the configuration was read, which is done once: by ``read_table``. ``signs`` give
+    values that change while work is alive. ``ended`` is called with what ended the program, once
+    the result is out. ``ledger`` is told by the command what it works on and what became of it;
+    ``follower`` is there while a run is followed.
     """
 
     environ: Mapping[str, str]
@@ -99,6 +99,7 @@ class Session:
     machine: Machine = field(default_factory=Machine)
     begun: Callable[[], None] = lambda: None
     signs: list[Callable[[], Hashable]] = field(default_factory=list)
+    read_table: ReadOnce = field(default_factory=ReadOnce)
     _patience: Patience | None = field(default=None, init=False)
 
     def moves(self) -> Hashable:
@@ -135,7 +136,12 @@ class Session:
 
     def config(self) -> Config:
         """The effective configuration; its warnings are told, ``-v`` shows it with its origins."""
-        config = load(self.options.config, environ=self.environ, command_line=self.settings)
+        config = load(
+            self.options.config,
+            environ=self.environ,
+            command_line=self.settings,
+            read=self.read_table,
+        )
         _log.debug("the configuration that counts:\n%s", as_toml(config))
         for warning in config.warnings:
             self.messages.warn(warning)
@@ -170,6 +176,7 @@ class Session:
                 self.options.config,
                 environ=self.environ,
                 command_line={**rest, REPOSITORY.parameter: repository},
+                read=self.read_table,
             )
         except ConfigError as error:
             given, colon, what = error.message.partition(": ")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import stat
 import threading
 import time
 import traceback
@@ -36,6 +37,7 @@ from btrfs_to_s3.wiring.state import local_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from btrfs_to_s3.cli.exit_codes import Failure
     from btrfs_to_s3.cli.session import Session
@@ -70,7 +72,12 @@ class Telling:
 
     def __init__(self, session: Session, command: str, follower: RunFollower) -> None:
         options = session.options
-        found = read_told(options.config, environ=session.environ, command_line=session.settings)
+        found = read_told(
+            options.config,
+            environ=session.environ,
+            command_line=session.settings,
+            read=session.read_table,
+        )
         self._session = session
         self._command = command
         self._follower = follower
@@ -190,6 +197,9 @@ class Telling:
             if label in labels or not config.sources
         ]
         try:
+            if _is_special(path):
+                self._warn(f"metrics_file: {path} is no file; nothing was written")
+                return
             write_atomically(path, metrics.text(series).encode(), _METRICS_MODE)
         except OSError as error:
             self._warn(f"metrics_file: {path} cannot be written: {error.strerror or error}")
@@ -229,6 +239,18 @@ class Telling:
         with self._lock:
             if not self._over:
                 self._session.messages.warn(text)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether a device, a pipe or a directory is there, which a file must not take the place of.
+
+    A link is replaced, never followed: others may write to that directory.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISLNK(mode)
 
 
 def _host(configured: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,11 +34,13 @@ from btrfs_to_s3.model.policy import ChainPolicy
 from btrfs_to_s3.model.storage_class import AWS_CLASSES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from btrfs_to_s3.config.layers import Effective, Layer
     from btrfs_to_s3.config.repositories import RepositoryTable
     from btrfs_to_s3.config.setting import Setting
+
+    TableReader = Callable[[Path | None, Path], dict[str, object]]
 
 DEFAULT_FILE = Path("/etc/btrfs-to-s3/config.toml")
 _TABLES = ("sources", "repositories")
@@ -54,15 +57,17 @@ def load(
     environ: Mapping[str, str],
     command_line: Mapping[str, str | None],
     default_file: Path = DEFAULT_FILE,
+    read: TableReader | None = None,
 ) -> Config:
     """The effective configuration.
 
     ``file`` is ``-c FILE`` and must exist; None reads ``default_file`` when there is one.
     ``command_line`` has options by ``Setting.parameter``, as text. ``ConfigError`` names the
-    place of the first thing that cannot be used, what was found and what is allowed.
+    place of the first thing that cannot be used, what was found and what is allowed. ``read``
+    reads the file: one that several readers share where it is to be read once.
     """
     read_file = file or (default_file if _exists(default_file) else None)
-    table = read_table(file, default_file)
+    table = (read or read_table)(file, default_file)
     place = read_file or default_file
     tables = read_repositories(table.get("repositories", []), place)
     globals_ = {key: value for key, value in table.items() if key not in _TABLES}
@@ -86,6 +91,29 @@ def read_table(file: Path | None, default_file: Path = DEFAULT_FILE) -> dict[str
     """The file as it stands; nothing where there is no default one. ``ConfigError``."""
     read_file = file or (default_file if _exists(default_file) else None)
     return _read_toml(read_file) if read_file else {}
+
+
+class ReadOnce:
+    """``read_table``, but each file is read once, whatever came of it.
+
+    All of a run works with one configuration so, also where it comes through a pipe
+    (``-c <(…)``, ``-c /dev/stdin``), which is empty for whoever reads it again.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[Path | None, dict[str, object] | ConfigError] = {}
+
+    def __call__(self, file: Path | None, default_file: Path) -> dict[str, object]:
+        """The file as it stood; ``ConfigError``."""
+        if file not in self._found:
+            try:
+                self._found[file] = read_table(file, default_file)
+            except ConfigError as error:
+                self._found[file] = error
+        found = self._found[file]
+        if isinstance(found, ConfigError):
+            raise found
+        return deepcopy(found)
 
 
 def _of_one(given: _Given, text: str | None) -> Config:

@@ -47,7 +47,7 @@ _CENTURY = 36_500 * _DAY
 
 _CLASS_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _REGION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-_INTERFACE_PATTERN = re.compile(r"[^/\s]{1,15}")
+_INTERFACE_PATTERN = re.compile(r"[^/\s,]{1,15}")
 _WEB_URL = re.compile(r"https?://[^\s/]+\S*")
 _ENTRY_NAME = re.compile(r"(?!\.{1,2}\Z)[^/]{1,255}")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from btrfs_to_s3.config.layers import Layer
+    from btrfs_to_s3.config.load import TableReader
 
 _SETTINGS = (s.NOTIFY_URLS, s.PING_URL, s.METRICS_FILE, s.HOST)
 
@@ -37,6 +38,7 @@ def read_told(
     environ: Mapping[str, str],
     command_line: Mapping[str, str | None],
     default_file: Path = DEFAULT_FILE,
+    read: TableReader = read_table,
 ) -> ToldSettings:
     """As ``load`` gives them; what cannot be read counts as not set, which ``load`` says."""
     parameters = {setting.parameter for setting in _SETTINGS}
@@ -45,7 +47,7 @@ def read_told(
     seen = {name: text for name, text in environ.items() if name in variables}
 
     def of_file() -> Layer:
-        table = read_table(file, default_file)
+        table = read(file, default_file)
         names = {setting.name for setting in _SETTINGS}
         ours = {name: found for name, found in table.items() if name in names}
         return file_layer(ours, str, of="file")

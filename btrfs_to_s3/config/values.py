@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 E = TypeVar("E", bound="StrEnum")
 NONE = "none"
+NOT_SHOWN = "(not shown)"
 
 
 class ValueType(Protocol[T]):
@@ -261,11 +262,13 @@ class Text:
         if not text.isprintable() or not self.pattern.fullmatch(text) or text in self.refused:
             upper = self.pattern.fullmatch(text.upper()) and text.upper() not in self.refused
             hint = f'did you mean "{text.upper()}"?' if upper and text != text.upper() else None
-            refuse("(not shown)" if self.secret else text, self.allowed, hint)
+            refuse(NOT_SHOWN if self.secret else text, self.allowed, hint)
         return text
 
     def from_toml(self, found: object) -> str:
         """Read a string."""
+        if self.secret and not isinstance(found, str):
+            refuse(NOT_SHOWN, self.allowed)
         return self.from_text(_string(found, self.allowed))
 
     def to_toml(self, value: str) -> object:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NoReturn
 
-from btrfs_to_s3.config.values import NONE, refuse
+from btrfs_to_s3.config.values import NONE, NOT_SHOWN, refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Words:
         if isinstance(found, str):
             return self.from_text(found)
         if not isinstance(found, list):
-            refuse(found, self.allowed)
+            self._refuse(found)
         return self._checked(found, found) if found else ()
 
     def to_toml(self, value: tuple[str, ...]) -> object:
@@ -46,11 +47,14 @@ class Words:
 
     def _checked(self, words: list[object] | list[str], found: object) -> tuple[str, ...]:
         if not words:
-            refuse(found, self.allowed)
+            self._refuse(found)
         checked = []
         for word in words:
             fits = isinstance(word, str) and word.isprintable() and self.pattern.fullmatch(word)
             if not isinstance(word, str) or not fits:
-                refuse("(not shown)" if self.secret else found, self.allowed)
+                self._refuse(found)
             checked.append(word)
         return tuple(dict.fromkeys(checked))
+
+    def _refuse(self, found: object) -> NoReturn:
+        refuse(NOT_SHOWN if self.secret else found, self.allowed)

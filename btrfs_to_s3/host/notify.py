@@ -5,7 +5,7 @@ threads that it leaves behind would keep this program from ending. Addresses hol
 to that process through a pipe, what it logs goes nowhere, and errors name only an address's scheme
 and its place in the list.
 
-``python -m btrfs_to_s3.host.notify`` is that process: it reads a JSON object (``urls``, ``title``,
+This file, run as a program, is that process: it reads a JSON object (``urls``, ``title``,
 ``body``, ``failure``) and writes a line for each address once that is done with: its place, and
 true if the notification was taken, else why not.
 """
@@ -19,12 +19,14 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-INSTALL = "pip install 'btrfs-to-s3[notify]'"
+_ENDED_WITHIN_S: Final = 1.0
+INSTALL = f"{sys.executable} -m pip install 'btrfs-to-s3[notify]'"
+"""The command for this very installation: another pip would install it beside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,9 @@ class Notifier(threading.Thread):
         self._urls = urls
         self._warn = warn
         self._request = json.dumps({"urls": list(urls), **asdict(notification)})
+        # -P, and no -m: nothing is imported from the directory somebody happens to be in.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __spec__.name],
+            [sys.executable, "-P", __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -83,9 +86,12 @@ class Notifier(threading.Thread):
                 self._warn(f"notify_urls: {named(self._urls, at)} could not be told: {why}")
 
     def close(self) -> None:
-        """End what is not done by now; idempotent."""
+        """End what is not done by now; idempotent.
+
+        What a service of apprise's started may hold the pipe open still: nobody waits for that.
+        """
         self._process.kill()
-        self.join()
+        self.join(_ENDED_WITHIN_S)
 
 
 def main() -> None:

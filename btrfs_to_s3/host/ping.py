@@ -137,10 +137,13 @@ def _reason(error: Exception) -> str:
     """Why a request came to nothing, without the address, which urllib3's own texts repeat."""
     found: BaseException | None = error
     while found is not None:
-        if isinstance(found, urllib3.exceptions.TimeoutError | TimeoutError):
-            return "no answer in time"
         if isinstance(found, urllib3.exceptions.NameResolutionError):
             return "its name cannot be resolved"
+        # A refused connection counts among urllib3's time-outs, with its reason as the cause.
+        refused = isinstance(found, urllib3.exceptions.NewConnectionError)
+        timed_out = isinstance(found, urllib3.exceptions.TimeoutError | TimeoutError)
+        if timed_out and not refused:
+            return "no answer in time"
         if isinstance(found, OSError) and found.strerror:
             return found.strerror
         reason = getattr(found, "reason", None)

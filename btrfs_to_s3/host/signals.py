@@ -83,3 +83,13 @@ class StopSignal:
         if self._received is None:
             self._received = signal.Signals(number)
         self._cancellation.set()
+
+
+def outlive_stops() -> None:
+    """From now on a stop that is asked for changes nothing: how the program ends is settled.
+
+    Python takes a moment to end, and a service that SIGTERM ends then counts as stopped cleanly
+    (systemd.service(5), SuccessExitStatus=), also when its run had failed. Ctrl-C still ends it.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

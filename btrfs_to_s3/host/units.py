@@ -45,11 +45,14 @@ def shipped_units(
 
 
 def read_unit(path: Path) -> str | None:
-    """A file's text, None where there is none; ``SourceError`` when it cannot be read."""
+    """A file's text, None where there is none; ``SourceError`` when it cannot be read.
+
+    A link that leads nowhere is there, and empty: somebody made it.
+    """
     try:
         return path.read_text("utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return "" if path.is_symlink() else None
     except OSError as error:
         raise _unusable(path, "read", error) from error
 

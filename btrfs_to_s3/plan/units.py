@@ -27,6 +27,7 @@ USUAL_PROGRAM: Final = "/usr/local/bin/btrfs-to-s3"
 """What the shipped units start."""
 _PROGRAM = re.compile(r"/[A-Za-z0-9/._+@:=,-]+")
 """Nothing that systemd.service(5) would read as a quote, a specifier or a variable."""
+_QUOTED = re.compile(r'["\\%]')
 DROP_IN: Final = "50-btrfs-to-s3.conf"
 """The name of our own drop-ins; "systemctl edit" writes override.conf, which wins."""
 
@@ -112,8 +113,13 @@ def writable_drop_in(directories: Iterable[str]) -> str | None:
     paths = sorted(set(directories))
     if not paths:
         return None
-    lines = "".join(f'ReadWritePaths="-{path.replace("%", "%%")}"\n' for path in paths)
+    lines = "".join(f'ReadWritePaths="-{_QUOTED.sub(_escaped, path)}"\n' for path in paths)
     return marked(f"[Service]\n{lines}")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """As systemd.syntax(7) and its specifiers want it between quotes."""
+    return "%%" if found[0] == "%" else f"\\{found[0]}"
 
 
 def drop_in(unit: str) -> str:

@@ -235,7 +235,7 @@ class Translator:
                 AccessDeniedError(
                     f"no usable credentials for {self._settings.url}: {error}",
                     hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (under sudo: sudo -E) "
-                    "or a profile",
+                    "or a profile; units of systemd read /etc/btrfs-to-s3/NAME.credentials",
                     **context,
                 ),
             )

@@ -91,6 +91,8 @@ class HangWatch:
 
         ``ConnectionError`` when that connection's way may not be used.
         """
+        # Where a proxy speaks TLS itself, TLS lies within TLS: the outer one's socket is below.
+        connection = getattr(connection, "socket", connection)
         address = None if self.way is None else _address_of(connection)
         objection = self._objection_to(address)
         with self._lock:

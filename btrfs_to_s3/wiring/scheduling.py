@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from btrfs_to_s3.model.schedule import TimerState
 
 SYSTEM_UNITS: Final = Path("/etc/systemd/system")
-_STATE: Final = Path("/var/lib/btrfs-to-s3")
-"""What StateDirectory= of the units makes writable."""
+_OPEN: Final = (Path("/var/lib/btrfs-to-s3"), Path("/var/lib/prometheus/node-exporter"))
+"""What StateDirectory= and ReadWritePaths= of the shipped units make writable."""
 _PROGRAM: Final = "btrfs-to-s3"
 
 
@@ -118,7 +118,7 @@ class Schedule:
 
     ``timers`` is None where systemd does not run. ``running`` are services of the instance at
     work, ``others`` the units of other instances that use the same files, ``done`` the files that
-    were written or removed just now.
+    were written or removed just now, ``stopped`` the timers that were stopped.
     """
 
     instance: str
@@ -127,6 +127,13 @@ class Schedule:
     running: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     done: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+
+    @property
+    def going(self) -> tuple[str, ...]:
+        """The timers that start runs, or will with the machine."""
+        timers = (self.timers or {}).values()
+        return tuple(state.name for state in timers if state.enabled or state.active)
 
     @property
     def removable(self) -> tuple[str, ...]:
@@ -212,7 +219,7 @@ def directories_written(config: Config) -> tuple[str, ...]:
     """Directories beside the units' own that runs of this configuration write to."""
     metrics = config.told.metrics_file
     own = [config.state_dir, *(() if metrics is None else (metrics.parent,))]
-    return tuple(str(path) for path in own if not path.is_relative_to(_STATE))
+    return tuple(str(path) for path in own if not any(map(path.is_relative_to, _OPEN)))
 
 
 def look(manager: Manager, instance: str, wishes: Wishes | None = None) -> Schedule:
@@ -272,7 +279,7 @@ def uninstall(manager: Manager, found: Schedule) -> Schedule:
         manager.systemctl.reload()
         manager.systemctl.forget_failures([state.service.name for state in timers])
     now = look(manager, found.instance)
-    return replace(now, done=gone)
+    return replace(now, done=gone, stopped=found.going)
 
 
 def _wanted(manager: Manager, wishes: Wishes) -> dict[str, str]:

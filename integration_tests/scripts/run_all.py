@@ -15,6 +15,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         ("--include-large", "also a stream of many chunks, and many sources at once"),
         ("--include-archive", "also a thaw"),
         ("--include-faults", "also the ten categories of faults and the crash matrix"),
+        ("--include-systemd", "also the units in a booted Debian"),
     ):
         parser.add_argument(name, action="store_true", help=text)
 
@@ -39,7 +40,8 @@ def chosen(script: Script) -> list[Step]:
     walk += steps("run_smoke", alone=True)
     walk += steps("run_large", "run_batch", alone=True) if ask.include_large else []
     walk += steps("run_restore_archive", alone=True) if ask.include_archive else []
-    return walk + (steps("run_faults", alone=True) if ask.include_faults else [])
+    walk += steps("run_faults", alone=True) if ask.include_faults else []
+    return walk + (steps("run_systemd", alone=True) if ask.include_systemd else [])
 
 
 def body(script: Script) -> None:

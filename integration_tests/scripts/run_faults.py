@@ -8,12 +8,13 @@ import time
 
 import _environment  # noqa: F401
 
-from integration_tests.harness.faults.categories import CATEGORIES, Row, run_category, table
+from integration_tests.harness.faults.categories import CATEGORIES, run_category
 from integration_tests.harness.faults.crash_matrix import SHORT_FORM_STEP, crash_matrix
 from integration_tests.harness.faults.ground import Ground, new_ground
 from integration_tests.harness.machine.network import why_unavailable
 from integration_tests.harness.machine.state import sweep
 from integration_tests.harness.scripting.script import Script, run_script
+from integration_tests.harness.scripting.tally import Row, table
 
 MATRIX = "crash-matrix"
 
@@ -46,7 +47,7 @@ def body(script: Script) -> None:
             if only in {None, name}:
                 script.say(f"== {name}")
                 rows.append(run_category(ground, name, category))
-    for line in table(rows):
+    for line in table(rows, "category"):
         script.say(line)
     script.figures |= {row.name: row.seconds for row in rows}
     script.figures |= {"seconds": time.monotonic() - began}

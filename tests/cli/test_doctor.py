@@ -269,7 +269,10 @@ def test_it_says_whether_those_who_are_to_be_told_can_be(
         BTRFS_TO_S3_METRICS_FILE=str(tmp_path / "x.prom"),
     )
     assert checks(good)["notify"]["verdict"] == "pass"
-    assert "metrics_file" not in checks(good)
+    assert checks(good)["metrics_file"]["verdict"] == "pass"
+    assert checks(good)["metrics_file"]["text"] == str(tmp_path / "x.prom")
+    unread = good.with_environment(BTRFS_TO_S3_METRICS_FILE=str(tmp_path / "x.txt"))
+    assert checks(unread)["metrics_file"]["verdict"] == "warn"
     monkeypatch.setitem(sys.modules, "apprise", None)
-    assert checks(good)["notify"]["remedy"] == "pip install 'btrfs-to-s3[notify]'"
-    assert "notify" not in checks(alone)
+    assert checks(good)["notify"]["remedy"].startswith(f"{sys.executable} -m pip install ")
+    assert not {"notify", "metrics_file"} & set(checks(alone))

@@ -56,7 +56,15 @@ def _keys(value: object) -> Iterator[tuple[str, object]]:
 
 @pytest.mark.parametrize("name", results.ALL)
 def test_numbers_have_their_unit_in_their_name(name: str) -> None:
-    plain = {"code", "sequence", "stream_transid", "send_protocol", "findings", "stored_ratio"}
+    plain = {
+        "code",
+        "sequence",
+        "stream_transid",
+        "send_protocol",
+        "findings",
+        "stored_ratio",
+        "pid",
+    }
     units = ("_bytes", "_s", "_count", "_bytes_per_s", "_amount")
     for key, value in _keys(json.loads((GOLDEN / f"{name}.json").read_text())):
         assert key.islower()

@@ -186,6 +186,7 @@ def test_4_when_credentials_are_missing(
     assert ran.code == 4
     assert ran.lines[0].startswith("error: no usable credentials for s3://")
     assert "sudo -E" in ran.lines[1]
+    assert "units of systemd read /etc/btrfs-to-s3/NAME.credentials" in ran.lines[1]
 
 
 def test_4_when_access_is_denied(

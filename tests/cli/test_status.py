@@ -79,7 +79,7 @@ def test_how_far_a_run_is_can_be_seen_until_it_is_over(program: Program, data: P
             lambda: (run := _source(program)["running"]) and run["progress"]["raw_bytes"] and run
         )
         assert seen["command"] == "backup"
-        assert seen["pid"] == str(process.pid)
+        assert seen["pid"] == process.pid
         assert seen["progress"]["subject"] == data.name
         assert seen["progress"]["activity"] == "incremental backup"
         assert 0 < seen["progress"]["raw_bytes"] < 4_000_000

@@ -6,17 +6,19 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.program import ROOT
 from tests.stand_ins.programs import executable, found_first
 from tests.stand_ins.service_manager import Manager, manager
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -137,3 +139,24 @@ def test_a_run_without_a_usable_configuration_never_begins(
 def test_a_manager_that_does_not_answer_costs_a_run_nothing(alone: Program, tmp_path: Path) -> None:
     deaf = alone.with_environment(NOTIFY_SOCKET=str(tmp_path / "gone"), WATCHDOG_USEC="100000")
     assert deaf.spawn("--version").code == 0
+
+
+_ENDS_SLOWLY = """
+import atexit, time
+from btrfs_to_s3.cli.main import main
+atexit.register(lambda: (print("ending", flush=True), time.sleep(2)))
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_while_python_ends_does_not_hide_a_failure(
+    alone: Program, number: signal.Signals
+) -> None:
+    command = [sys.executable, "-c", _ENDS_SLOWLY, "-c", str(alone.file), "backup"]
+    environ = {**os.environ, **alone.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ending\n"
+        process.send_signal(number)
+        assert process.wait(timeout=30) == 2

@@ -298,7 +298,11 @@ def test_units_that_another_instance_uses_stay(host: Host) -> None:
     looked = host.systemd("uninstall", "--dry-run")
     ran = host.systemd("uninstall")
     assert ran.code == 0
-    assert ran.out == looked.out.replace("would remove", "removed")
+    assert ran.out == looked.out.replace("would remove", "removed").replace("would stop", "stopped")
+    assert ran.out.splitlines()[:2] == [
+        "stopped btrfs-to-s3@config.timer",
+        "stopped btrfs-to-s3-verify@config.timer",
+    ]
     assert "the units themselves stay for btrfs-to-s3-verify@other.timer" in ran.out
     assert {path.name for path in host.units.iterdir() if path.is_file()} == SHIPPED
     assert not (host.units / "btrfs-to-s3@config.timer.d").exists()
@@ -386,8 +390,10 @@ def test_a_dry_run_says_what_would_be_done_and_does_not_do_it(host: Host) -> Non
     [
         ('repository = "s3://bucket/pre"\n', "no source is named"),
         ("chunk_size = 3\n", "chunk_size"),
-        ('[[sources]]\npath = "/data"\n', "repository"),
+        ('[[sources]]\npath = "/data"\n', "no repository is named"),
+        ('[[sources]]\npath = "/data"\n', "config.env: units see nothing of this shell"),
         (None, "no such file"),
+        (None, "units see nothing of this shell"),
     ],
 )
 def test_a_configuration_that_could_not_run_is_not_scheduled(
@@ -413,6 +419,16 @@ def test_what_stands_in_the_units_environment_file_counts_and_this_shells_does_n
     assert host.systemd("install", "--dry-run").code == 0
 
 
+def test_keys_that_units_would_not_find_are_told_of(host: Host) -> None:
+    keys = host.config().with_suffix(".credentials")
+    assert any(f"{keys} does not exist" in line for line in host.systemd("install").lines)
+    keys.touch()
+    assert host.systemd("install").lines == []
+    keys.unlink()
+    host.config().with_suffix(".env").write_text("AWS_PROFILE=nas\n")
+    assert host.systemd("install").lines == []
+
+
 def test_a_file_elsewhere_is_refused_with_where_it_belongs(host: Host, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(CONFIG)
@@ -426,7 +442,9 @@ def test_services_may_write_where_the_configuration_has_them_write(host: Host) -
     host.systemd("install")
     drop_in = host.units / "btrfs-to-s3@config.service.d" / "50-btrfs-to-s3.conf"
     assert 'ReadWritePaths="-/srv/node exporter"\n' in drop_in.read_text()
-    host.config().write_text(CONFIG)
+    usual = "/var/lib/prometheus/node-exporter"
+    assert f"ReadWritePaths=-{usual}\n" in (host.units / "btrfs-to-s3@.service").read_text()
+    host.config().write_text(f'metrics_file = "{usual}/b.prom"\n{CONFIG}')
     host.systemd("install")
     assert not drop_in.parent.exists()
 

@@ -16,17 +16,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from btrfs_to_s3.cli.following import RunFollower
 from btrfs_to_s3.cli.main import run
+from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.host.lock import RunLock
 from tests.cli.program import until
 from tests.s3.fault_proxy import slow_down
 from tests.stand_ins.watch_service import WatchService
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from integration_tests.harness.machine.loopback import LoopbackBtrfs
     from tests.cli.program import Program, Ran
@@ -68,6 +71,21 @@ def _samples(path: Path) -> dict[str, dict[str, float]]:
 def _result(ran: Ran) -> str:
     """Standard output, but for what this process ever took of memory."""
     return re.sub(r'"peak_memory_bytes": \d+', "", ran.out)
+
+
+@pytest.mark.parametrize("content", ['chunk_size = "many"\n', "chunk_size = \n"])
+def test_a_configuration_that_comes_through_a_pipe_is_the_run_s_own(
+    alone: Program, content: str
+) -> None:
+    reading, writing = os.pipe()
+    with open(writing, "w") as pipe:  # noqa: PTH123 - a descriptor
+        pipe.write(f'repository = "s3://bucket/prefix"\n{content}')
+    try:
+        ran = replace(alone, file=Path(f"/dev/fd/{reading}")).run("backup", "/mnt")
+    finally:
+        os.close(reading)
+    assert ran.code == 2
+    assert f"error: /dev/fd/{reading}: " in ran.err
 
 
 # ping_url
@@ -266,10 +284,21 @@ def test_a_bug_in_the_telling_itself_is_a_warning(alone: Program, service: Watch
     assert service.signals == ["/start", "/fail"]
 
 
-def test_a_second_ctrl_c_at_the_very_end_is_told_too(alone: Program, service: WatchService) -> None:
+def test_ctrl_c_at_the_very_end_makes_no_stop_of_a_failure(
+    alone: Program, service: WatchService
+) -> None:
     environ = {**alone.environ, "BTRFS_TO_S3_PING_URL": service.url}
     arguments = ["-c", str(alone.file), "backup", "--json"]
-    assert run(arguments, environ, _Interrupting(), io.StringIO()) == 130
+    assert run(arguments, environ, _Interrupting(), io.StringIO()) == 2
+    assert service.signals == ["/start", "/fail"]
+
+
+@pytest.mark.btrfs
+def test_ctrl_c_at_the_end_of_a_success_is_a_stop(
+    program: Program, data: Path, service: WatchService
+) -> None:
+    arguments = ["-c", str(program.file), "backup", str(data), "--ping-url", service.url]
+    assert run(arguments, program.environ, _Interrupting(), io.StringIO()) == 130
     assert service.signals == ["/start", "/log"]
 
 
@@ -402,6 +431,19 @@ def test_metrics_say_how_each_source_went_and_keep_those_of_others(
     away.rename(other)
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_metrics_take_the_place_of_no_device_pipe_or_directory(
+    alone: Program, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    place = tmp_path / "special"
+    make(place)
+    before = place.lstat()
+    ran = alone.run("backup", "--metrics-file", str(place))
+    assert ran.code == 2
+    assert f"warning: metrics_file: {place} is no file; nothing was written" in ran.lines
+    assert (place.lstat().st_ino, place.lstat().st_mode) == (before.st_ino, before.st_mode)
+
+
 @pytest.mark.btrfs
 def test_a_repository_that_cannot_be_reached_is_measured_in_one_file_with_the_other(
     two: Program, data: Path, proxy: FaultProxy, tmp_path: Path
@@ -420,6 +462,14 @@ def test_a_repository_that_cannot_be_reached_is_measured_in_one_file_with_the_ot
     }
     assert sorted(codes.values()) == [0, 4]
     assert codes[two.environ["BTRFS_TO_S3_URL"]] == 0
+
+
+def test_a_run_that_cannot_say_which_process_it_is_leaves_no_record_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path / "absent"))
+    with RunFollower("backup", utc_now).within(tmp_path / "state"):
+        assert not (tmp_path / "state").exists()
 
 
 def _running(program: Program) -> list[Path]:

@@ -111,6 +111,15 @@ def test_help_and_version_end_with_0(alone: Program) -> None:
         assert list(alone.run("--json", *arguments).document) in (["help"], ["version"])
 
 
+def test_help_shows_the_settings_by_topic_in_the_order_of_the_reference(alone: Program) -> None:
+    said = alone.run("prune", "--help").out
+    titles = [line for line in said.splitlines() if line.endswith("(settings):")]
+    assert titles[0] == "The repository and its service (settings):"
+    assert titles[-2:] == ["The way to the service (settings):", "Being told (settings):"]
+    _, _, network = said.partition(titles[-2])
+    assert network.index("--network-wait") < network.index(titles[-1])
+
+
 class Broken(dict[str, str]):
     """An environment in which no setting can be read: something no code here expects."""
 

@@ -19,15 +19,19 @@ def test_the_reference_is_what_the_table_of_settings_gives() -> None:
     assert (ROOT / "docs/configuration.md").read_text("utf-8") == as_markdown()
 
 
-def test_the_readme_example_is_a_configuration_that_loads(tmp_path: Path) -> None:
-    [example] = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+def test_the_readme_examples_are_a_configuration_that_loads(tmp_path: Path) -> None:
+    example, told = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
     file = tmp_path / "config.toml"
-    file.write_text(example)
+    # As the text has it: above the first [[sources]].
+    file.write_text(example.replace("[[sources]]", f"{told}\n[[sources]]", 1))
 
     config = load(file, environ={}, command_line={})
 
     assert [source.label for source in config.sources] == ["data", "system"]
     assert config.policy.keep.weekly == tomllib.loads(example)["keep"]["weekly"]
+    assert config.told.ping_url is not None
+    assert config.told.notify_urls
+    assert config.told.metrics_file is not None
 
 
 def test_the_readme_lists_every_exit_code() -> None:

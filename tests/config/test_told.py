@@ -9,6 +9,7 @@ import pytest
 from btrfs_to_s3.config.effective import Told
 from btrfs_to_s3.config.load import load
 from btrfs_to_s3.config.told import read_told
+from btrfs_to_s3.errors import ConfigError
 
 NOBODY = Told((), None, None)
 TOLD = (
@@ -45,3 +46,19 @@ def test_what_cannot_be_read_counts_as_not_set(tmp_path: Path) -> None:
     environ = {"BTRFS_TO_S3_PING_URL": "https://h/a", "BTRFS_TO_S3_CHUNK_SIZE": "many"}
     assert read_told(broken, environ=environ, command_line={}).told.ping_url == "https://h/a"
     assert read_told(None, environ={}, command_line={}, default_file=absent).told == NOBODY
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        'notify_urls = { mail = "mailto://me:5ecre7@h" }',
+        'notify_urls = [["mailto://me:5ecre7@h"]]',
+        'ping_url = ["https://h/5ecre7"]',
+        'ping_url = { at = "https://h/5ecre7" }',
+    ],
+)
+def test_a_secret_of_a_wrong_type_is_not_shown(tmp_path: Path, mistake: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(_file(tmp_path, f"{mistake}\n"), environ={}, command_line={})
+    assert "(not shown)" in error.value.message
+    assert "5ecre7" not in str(error.value)

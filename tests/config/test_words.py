@@ -32,6 +32,18 @@ def test_an_empty_list_takes_back_what_a_file_set(tmp_path: Path, nothing: str) 
     assert given.machine.network_exclude == ()
 
 
+@pytest.mark.parametrize("joined", ["wwan*,usb*", "wwan*, usb*"])
+def test_names_joined_by_commas_are_refused_and_not_taken_for_one_that_nothing_has(
+    tmp_path: Path, joined: str
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f'network_exclude = ["{joined}"]\n')
+    with pytest.raises(ConfigError, match="separated by spaces"):
+        load(file, environ={}, command_line={})
+    with pytest.raises(ConfigError, match="separated by spaces"):
+        load(None, environ={}, command_line={"network_exclude": joined})
+
+
 def test_what_may_hold_a_secret_is_not_shown(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text('notify_urls = ["mailto://me:hunter2@example.org"]\n')

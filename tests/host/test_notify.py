@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from btrfs_to_s3.host.notify import Notification, Notifier, unusable
+from tests.cli.program import until
 from tests.stand_ins.watch_service import WatchService
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TOLD = Notification("it failed", "line 1\nline 2 <b>&\n", failure=True)
 
@@ -48,6 +54,34 @@ def test_one_that_hangs_is_left_behind_and_no_process_stays() -> None:
         (warning,) = _notify(f"json://127.0.0.1:{server.getsockname()[1]}/5ecre7", within_s=1)
     assert warning == "notify_urls: number 1 (json://) could not be told: there was no answer"
     assert set(psutil.Process().children()) <= before
+
+
+def test_nothing_is_imported_from_the_directory_somebody_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json", "apprise", "btrfs_to_s3"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(0)\n")
+    monkeypatch.chdir(tmp_path)
+    with WatchService() as service:
+        assert _notify(f"json://{service.address}/a") == []
+    assert len(service.heard) == 1
+
+
+def test_a_pipe_that_somebody_else_holds_open_delays_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, held = tmp_path / "apprise", tmp_path / "held"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "import pathlib, subprocess, time\nsubprocess.Popen(['sleep', '6'])\n"
+        f"pathlib.Path({str(held)!r}).touch()\ntime.sleep(60)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    notifier = Notifier(["json://localhost/"], TOLD, lambda _: None)
+    until(held.exists)
+    notifier.close()
+    assert notifier.is_alive()
+    notifier.join(20)
 
 
 @pytest.mark.filterwarnings("ignore:.*slated for removal in Python:DeprecationWarning")

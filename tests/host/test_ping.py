@@ -79,9 +79,16 @@ def test_a_service_that_never_answers_is_given_up_in_time() -> None:
     assert "5ecre7" not in warning
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/5ecre7", "http://no-such.invalid/5ecre7"])
-def test_a_service_that_is_not_there_is_named_by_the_setting_alone(url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://127.0.0.1:9/5ecre7", "Connection refused"),
+        ("http://no-such.invalid/5ecre7", "its name cannot be resolved"),
+    ],
+)
+def test_a_service_that_is_not_there_is_named_by_the_setting_alone(url: str, why: str) -> None:
     (warning,) = _ping(url, Signal.START)
+    assert warning.endswith(why)
     assert warning.startswith("ping_url: start could not be told to the watch service: ")
     assert "5ecre7" not in warning
 

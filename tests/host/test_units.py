@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from btrfs_to_s3.errors import SourceError
-from btrfs_to_s3.host.units import shipped_units
+from btrfs_to_s3.host.units import read_unit, shipped_units
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,3 +54,10 @@ def test_a_folder_of_another_package_with_that_name_is_not_taken(tmp_path: Path)
 
 def test_a_wheel_gets_them_where_they_are_looked_for() -> None:
     assert 'systemd = "btrfs_to_s3/units"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_a_link_that_leads_nowhere_is_somebodys_file(tmp_path: Path) -> None:
+    link = tmp_path / "btrfs-to-s3@.service"
+    assert read_unit(link) is None
+    link.symlink_to(tmp_path / "absent")
+    assert read_unit(link) == ""

@@ -63,6 +63,9 @@ def test_a_path_that_systemd_would_read_as_something_else_is_refused(path: str) 
 def test_drop_ins_replace_the_time_and_open_directories() -> None:
     assert calendar_drop_in("hourly").endswith("[Timer]\nOnCalendar=\nOnCalendar=hourly\n")
     assert writable_drop_in([]) is None
+    quoted = writable_drop_in(['/srv/"a\\b"'])
+    assert quoted is not None
+    assert quoted.endswith(r'ReadWritePaths="-/srv/\"a\\b\""' "\n")
     opened = writable_drop_in(["/srv/b", "/srv/a 100%", "/srv/b"])
     assert opened is not None
     assert opened.endswith('[Service]\nReadWritePaths="-/srv/a 100%%"\nReadWritePaths="-/srv/b"\n')

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+import pytest
 
 from btrfs_to_s3.s3.gate import GateSettings
+from btrfs_to_s3.s3.retry import HeldBackError
+from btrfs_to_s3.s3.session import NeverCancelled
+from btrfs_to_s3.s3.watch import HangWatch
 from tests.s3.conftest import QUICK
 from tests.s3.fakes import BY_MODEM, FakeWay
 from tests.s3.fault_proxy import stall
@@ -83,3 +90,31 @@ def test_a_body_that_was_being_sent_stops(moto: Place, proxy: FaultProxy) -> Non
         threading.Timer(1.0, setattr, (way, "why_not", None)).start()
         create(store, "k", BODY * 50)
         assert store.get("k", offset=0, size_bytes=len(BODY) * 50) == BODY * 50
+
+
+class _WithinTls:
+    """As urllib3 has it where a proxy speaks TLS itself: no socket, but one below."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+
+
+def test_a_connection_through_a_proxy_that_speaks_tls_is_looked_at_and_broken_off() -> None:
+    way = FakeWay()
+    watch = HangWatch(way)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = socket.create_connection(server.getsockname())
+        there, _ = server.accept()
+
+    def request() -> None:
+        with watch.over(NeverCancelled()):
+            watch.uses(cast("socket.socket", _WithinTls(here)))
+            way.why_not = BY_MODEM
+            there.settimeout(5)
+            with contextlib.suppress(ConnectionResetError):
+                assert there.recv(1) == b""
+            raise ConnectionResetError
+
+    with here, there, pytest.raises(HeldBackError):
+        request()
+    watch.close()

@@ -192,15 +192,25 @@ def _told(told: Told) -> list[Check]:
         checks.append(warned("notify", text, INSTALL))
     elif told.notify_urls:
         bad = unusable(told.notify_urls)
-        text = f"notify_urls: apprise makes nothing of {', '.join(bad)}"
+        text = f"apprise makes nothing of {', '.join(bad)}"
         remedy = "its documentation has the form of every service's addresses"
         good = passed("notify", human.count(len(told.notify_urls), "address", "addresses"))
         checks.append(warned("notify", text, remedy) if bad else good)
-    if told.metrics_file is not None and not told.metrics_file.parent.is_dir():
-        text = f"metrics_file: {told.metrics_file.parent} is no directory: nothing is written"
-        remedy = "make it, or name the directory that node_exporter's textfile collector reads"
-        checks.append(warned("metrics_file", text, remedy))
+    if told.metrics_file is not None:
+        checks.append(_metrics_file(told.metrics_file))
     return checks
+
+
+def _metrics_file(path: Path) -> Check:
+    """Whether it can be written, and is one that node_exporter reads (its README, textfile)."""
+    remedy = "make it, or name the directory that node_exporter's textfile collector reads"
+    if not path.parent.is_dir():
+        text = f"{path.parent} is no directory: nothing is written"
+        return warned("metrics_file", text, remedy)
+    if path.suffix != ".prom":
+        text = f"node_exporter does not read {path}: only files whose name ends in .prom"
+        return warned("metrics_file", text, "give it such a name")
+    return passed("metrics_file", str(path))
 
 
 def _timers(config: Config) -> list[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +146,7 @@ def _install(session: Session, manager: Manager, choice: _Choice, *, dry_run: bo
         done = found
     else:
         done = scheduling.install(manager, wishes, found)
+    _tell_of_keys(session, manager, choice.instance)
     return Result(
         rendering.document(manager, done, dry_run=dry_run),
         rendering.install_text(manager, done, choice.jobs, dry_run=dry_run),
@@ -155,15 +157,43 @@ def _install(session: Session, manager: Manager, choice: _Choice, *, dry_run: bo
 def _configuration(manager: Manager, instance: str) -> Config:
     """The configuration as the units will see it: nothing of this shell's environment counts."""
     file = manager.file_of(instance)
-    config = load(file, environ=unit_environment(file.with_suffix(".env")), command_line={})
-    for place in config.places():
-        place.required_repository()
+    environment = file.with_suffix(".env")
+    try:
+        config = load(file, environ=unit_environment(environment), command_line={})
+    except ConfigError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        raise ConfigError(
+            f"{file}: no such file",
+            hint="write the repository and the sources there: units see nothing of this shell "
+            "(docs/systemd.md has an example)",
+        ) from error
+    if any(place.repository is None for place in config.places()):
+        raise ConfigError(
+            f"{file}: no repository is named",
+            hint='write repository = "s3://bucket/prefix" there, or BTRFS_TO_S3_URL=s3://… into '
+            f"{environment}: units see nothing of this shell",
+        )
     if not config.sources and not manager.user:
         raise ConfigError(
             f"{file}: no source is named, so there is nothing to back up by itself",
             hint='add a table [[sources]] with path = "…"',
         )
     return config
+
+
+def _tell_of_keys(session: Session, manager: Manager, instance: str) -> None:
+    """Keys that only this shell has would be missed at the first run, which nobody watches."""
+    file = manager.file_of(instance)
+    keys = file.with_suffix(".credentials")
+    variables = unit_environment(file.with_suffix(".env"))
+    places = (keys, session.machine.root / "root" / ".aws" / "config")
+    named = any(name.startswith("AWS_") for name in variables)
+    if not manager.user and not named and not any(map(os.path.exists, places)):
+        session.messages.note(
+            f"{keys} does not exist: without it, the units have keys only where the machine has a "
+            "role; they see nothing of this shell (docs/systemd.md)"
+        )
 
 
 def _wishes(session: Session, choice: _Choice, manager: Manager, config: Config) -> Wishes:

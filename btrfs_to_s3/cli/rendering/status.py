@@ -87,7 +87,7 @@ def _run(run: Running) -> Document:
     progress = run.progress
     return {
         "command": run.command,
-        "pid": str(run.pid),
+        "pid": run.pid,
         "started_time": documents.time(run.started),
         "updated_time": documents.time(run.updated),
         "progress": None

@@ -29,6 +29,10 @@ _ADVICE = {
     FileState.MODIFIED: "changed by hand; it is left as it is",
     FileState.FOREIGN: "not written by this program; it is left as it is",
 }
+_WHY_LEFT = {
+    FileState.MODIFIED: "changed by hand",
+    FileState.FOREIGN: "not written by this program",
+}
 
 
 def document(manager: Manager, schedule: Schedule, *, dry_run: bool = False) -> Document:
@@ -154,16 +158,19 @@ def _watching(manager: Manager, schedule: Schedule, first: TimerState) -> list[R
 
 
 def uninstall_text(manager: Manager, schedule: Schedule, *, dry_run: bool) -> list[RenderableType]:
-    """What was removed, and what stays and why."""
-    verb = "would remove" if dry_run else "removed"
-    gone = schedule.removable if dry_run else schedule.done
-    parts: list[RenderableType] = [line(f"{verb} {manager.units / path}") for path in gone]
-    if not parts:
+    """What was stopped and removed, and what stays and why."""
+    stop, verb = ("would stop", "would remove") if dry_run else ("stopped", "removed")
+    going, gone = (
+        (schedule.going, schedule.removable) if dry_run else (schedule.stopped, schedule.done)
+    )
+    parts: list[RenderableType] = [line(f"{stop} {timer}") for timer in going]
+    parts += [line(f"{verb} {manager.units / path}") for path in gone]
+    if not gone:
         parts.append(line("nothing is to be removed" if dry_run else "nothing was removed"))
     parts += [
-        line(f"left {manager.units / file.path}: {_ADVICE[file.state]}", "yellow")
+        line(f"left {manager.units / file.path}: {_WHY_LEFT[file.state]}", "yellow")
         for file in schedule.files
-        if file.state in {FileState.MODIFIED, FileState.FOREIGN}
+        if file.state in _WHY_LEFT
     ]
     if schedule.others:
         parts.append(line(f"the units themselves stay for {', '.join(schedule.others)}"))

@@ -1,10 +1,9 @@
-"""The categories of faults, and a table of how they went."""
+"""The categories of faults."""
 
 from __future__ import annotations
 
 import time
 import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from integration_tests.harness.faults.cleanup import cleanup
@@ -13,11 +12,12 @@ from integration_tests.harness.faults.links import rate_limit, timeouts
 from integration_tests.harness.faults.logs import logs
 from integration_tests.harness.faults.outages import gate_opens, gate_recovers
 from integration_tests.harness.faults.retries import exhausted, final, happy_path, transient
+from integration_tests.harness.scripting.tally import Row, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from integration_tests.harness.faults.ground import Check, Ground
+    from integration_tests.harness.faults.ground import Ground
 
 CATEGORIES: Final[Mapping[str, Callable[[Ground], None]]] = {
     "happy-path": happy_path,
@@ -35,33 +35,6 @@ CATEGORIES: Final[Mapping[str, Callable[[Ground], None]]] = {
 """By name, in order; `logs` looks at the output of all before it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """How one category went."""
-
-    name: str
-    passed: int
-    failed: int
-    seconds: float
-
-
-class Tally:
-    """Counts what goes through to another recorder of checks."""
-
-    def __init__(self, check: Check) -> None:
-        self.passed = 0
-        self.failed = 0
-        self._check = check
-
-    def __call__(self, passed: object, text: str, detail: object = "") -> bool:
-        """Count it, and pass it on."""
-        if self._check(passed, text, detail):
-            self.passed += 1
-            return True
-        self.failed += 1
-        return False
-
-
 def run_category(ground: Ground, name: str, body: Callable[[Ground], None]) -> Row:
     """Run one; an exception in it is a failed check, and ends only this one."""
     outer, started = ground.check, time.monotonic()
@@ -76,11 +49,3 @@ def run_category(ground: Ground, name: str, body: Callable[[Ground], None]) -> R
         ground.check = outer
         ground.proxy.set_rules()
     return Row(name, tally.passed, tally.failed, time.monotonic() - started)
-
-
-def table(rows: Iterable[Row]) -> Sequence[str]:
-    """One line for each category."""
-    return [
-        f"{'category':<16} {'passed':>6} {'failed':>6} {'seconds':>8}",
-        *(f"{row.name:<16} {row.passed:>6} {row.failed:>6} {row.seconds:>8.1f}" for row in rows),
-    ]

@@ -11,7 +11,7 @@ import os
 import secrets
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from integration_tests.harness.faultproxy.proxy import FaultProxy, Request, fault_proxy
 from integration_tests.harness.machine import devices, namespaces
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from integration_tests.harness.faultproxy.rules import Rule
+    from integration_tests.harness.scripting.tally import Check
     from integration_tests.harness.services.service import Service
 
 MIB: Final = 1024**2
@@ -44,13 +45,6 @@ SETTINGS: Final = {
 }
 _SHOWN: Final = 3
 _TAIL: Final = 1200
-
-
-class Check(Protocol):
-    """Notes whether something held; `Script.check` is one."""
-
-    def __call__(self, passed: object, text: str, detail: object = "") -> bool:
-        """Note it."""
 
 
 class Traffic:

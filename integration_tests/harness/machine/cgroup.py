@@ -17,20 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from integration_tests.harness.machine.hierarchies import ENTER, CgroupError, cgroup_mounts
 from integration_tests.harness.machine.state import ProcessIdentity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 _NAME: Final = "btrfs-to-s3-harness"
 _OWNED: Final = re.compile(rf"{_NAME}-(\d+)-(\d+)-[0-9a-f]+")
-_ENTER: Final = 'echo $$ > "$0" && exec "$@"'
 _EMPTY_WITHIN_S: Final = 10.0
 _POLL_S: Final = 0.05
-
-
-class CgroupError(RuntimeError):
-    """No group with a memory limit can be made here; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,7 @@ class MemoryGroup:
 
     def command(self, command: Sequence[str]) -> list[str]:
         """The same command, run inside the group from its first instruction on."""
-        return ["sh", "-c", _ENTER, str(self.path / "cgroup.procs"), *command]
+        return ["sh", "-c", ENTER, str(self.path / "cgroup.procs"), *command]
 
     def pids(self) -> set[int]:
         """The processes in the group."""
@@ -177,38 +173,13 @@ def _hierarchy() -> tuple[Path, str]:
         _, controllers, path = line.split(":", 2)
         for controller in controllers.split(","):
             groups[controller] = path
-    for mount in _cgroup_mounts():
+    for mount in cgroup_mounts():
         if mount.is_v1 and "memory" in mount.options:
             return mount.point, mount.below(groups["memory"])
-    for mount in _cgroup_mounts():
+    for mount in cgroup_mounts():
         if not mount.is_v1 and "memory" in (mount.point / "cgroup.controllers").read_text().split():
             return mount.point, mount.below(groups[""])
     raise CgroupError("no cgroup hierarchy with the memory controller is mounted")
-
-
-@dataclass(frozen=True, slots=True)
-class _Mount:
-    """A mounted hierarchy; in a container `root` may be a group below the real one."""
-
-    point: Path
-    root: str
-    is_v1: bool
-    options: Sequence[str]
-
-    def below(self, group: str) -> str:
-        """A group of /proc/self/cgroup as a path below the mount point."""
-        path = Path(group)
-        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else ""
-
-
-def _cgroup_mounts() -> Iterator[_Mount]:
-    """From /proc/self/mountinfo (proc_pid_mountinfo(5))."""
-    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
-        before, _, after = line.partition(" - ")
-        root, point = before.split(" ")[3:5]
-        kind, _, options = after.split(" ")[:3]
-        if kind in {"cgroup", "cgroup2"}:
-            yield _Mount(Path(point), root, kind == "cgroup", options.split(","))
 
 
 def _controls_v1(top: Path) -> bool:

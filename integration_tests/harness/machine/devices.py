@@ -60,10 +60,11 @@ def run(*arguments: str | Path) -> str:
 
 def mounts() -> list[Mount]:
     """Return every mount of this mount namespace, oldest first."""
-    return _mounts_seen_by("self")
+    return mounts_seen_by("self")
 
 
-def _mounts_seen_by(process: str) -> list[Mount]:
+def mounts_seen_by(process: str) -> list[Mount]:
+    """Return every mount of the namespace of a process (a pid), oldest first."""
     found = []
     text = Path(f"/proc/{process}/mountinfo").read_text(errors="surrogateescape")
     for line in text.splitlines():
@@ -192,7 +193,7 @@ def _other_namespaces() -> Iterator[tuple[str, list[Mount]]]:
             namespace = (process / "ns" / "mnt").readlink()
             if namespace not in known:
                 known.add(namespace)
-                yield process.name, _mounts_seen_by(process.name)
+                yield process.name, mounts_seen_by(process.name)
 
 
 def _unescape(field: str) -> str:

@@ -196,7 +196,7 @@ class NetworkPair:
         )
         for side, name in ((Side.CLIENT, self.client), (Side.SERVICE, self.service)):
             namespaces.create(name)
-            with _thread_in(name):
+            with thread_in(name):
                 inside = self._open.enter_context(IPRoute())
             self._inside[side] = inside
             inside.link("set", index=_link(inside, "lo"), state="up")
@@ -265,7 +265,7 @@ def why_unavailable() -> str | None:
 
 
 @contextlib.contextmanager
-def _thread_in(name: str) -> Iterator[None]:
+def thread_in(name: str) -> Iterator[None]:
     """Have this thread in a namespace; a socket made there stays there."""
     outside = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:

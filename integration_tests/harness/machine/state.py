@@ -13,13 +13,14 @@ import fcntl
 import json
 import os
 import select
+import shutil
 import signal
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from integration_tests.harness.machine import devices, namespaces
+from integration_tests.harness.machine import devices, group, namespaces
 from integration_tests.harness.services.paths import run_directory
 
 if TYPE_CHECKING:
@@ -39,10 +40,12 @@ class Kind(Enum):
     """What was made, in the order in which a sweep removes it."""
 
     PROCESS = "process"
+    GROUP = "group"
     NAMESPACE = "namespace"
     MOUNT = "mount"
     LOOP = "loop"
     FILE = "file"
+    TREE = "tree"
     DIRECTORY = "directory"
 
 
@@ -74,10 +77,12 @@ class Resource:
     | kind | `name` | `detail` |
     | --- | --- | --- |
     | PROCESS | pid | start time in clock ticks |
+    | GROUP | control group, removed with its processes | empty |
     | NAMESPACE | network namespace (its processes, links and rules go with it) | empty |
     | MOUNT | mount point | image behind it, or the source as mountinfo shows it |
     | LOOP | image file | empty |
     | FILE, DIRECTORY | path (a directory is removed only when empty) | empty |
+    | TREE | directory, removed with all that is in it unless something is mounted there | empty |
     """
 
     kind: Kind
@@ -221,6 +226,10 @@ def _remove_process(resource: Resource) -> None:
         os.close(descriptor)
 
 
+def _remove_group(resource: Resource) -> None:
+    group.remove(Path(resource.name))
+
+
 def _remove_namespace(resource: Resource) -> None:
     namespaces.remove(resource.name)
 
@@ -243,6 +252,19 @@ def _remove_file(resource: Resource) -> None:
     Path(resource.name).unlink(missing_ok=True)
 
 
+def remove_tree(path: Path) -> None:
+    """Remove a directory with all that is in it; DeviceError while something is mounted there."""
+    for mount in devices.mounts():
+        if mount.point.is_relative_to(path):
+            raise devices.DeviceError(f"{mount.point} is mounted: {path} is left alone")
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
+def _remove_tree(resource: Resource) -> None:
+    remove_tree(Path(resource.name))
+
+
 def _remove_directory(resource: Resource) -> None:
     with contextlib.suppress(FileNotFoundError):
         Path(resource.name).rmdir()
@@ -250,10 +272,12 @@ def _remove_directory(resource: Resource) -> None:
 
 _REMOVERS: dict[Kind, Callable[[Resource], None]] = {
     Kind.PROCESS: _remove_process,
+    Kind.GROUP: _remove_group,
     Kind.NAMESPACE: _remove_namespace,
     Kind.MOUNT: _remove_mount,
     Kind.LOOP: _remove_loop,
     Kind.FILE: _remove_file,
+    Kind.TREE: _remove_tree,
     Kind.DIRECTORY: _remove_directory,
 }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration_tests.harness.machine import devices, namespaces
+from integration_tests.harness.machine import devices, group, namespaces
 from integration_tests.harness.machine.loopback import LoopbackBtrfs
 from integration_tests.harness.machine.state import Kind, ProcessIdentity, StateError, StateFile
 
@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 CRASHING_RUN = """
 import subprocess, sys
 from pathlib import Path
-from integration_tests.harness.machine import namespaces
+from integration_tests.harness.machine import group, namespaces
 from integration_tests.harness.machine.loopback import LoopbackBtrfs
 from integration_tests.harness.machine.state import Kind, StateFile
 
@@ -36,6 +36,12 @@ state.add_process(child.pid)
 namespace = filesystem.directory.name
 state.add((Kind.NAMESPACE, namespace, ""))
 namespaces.create(namespace)
+tree = Path(sys.argv[1]) / "tree"
+state.add((Kind.TREE, tree, ""))
+(tree / "full").mkdir(parents=True)
+path = group.group_path(f"btrfs-to-s3-test-{namespace}")
+state.add((Kind.GROUP, path, ""))
+subprocess.run([*group.entering(path), "sh", "-c", "setsid sleep 600 &"])
 print(child.pid, filesystem.image, flush=True)
 sys.stdin.read()
 """
@@ -88,10 +94,14 @@ def test_a_sweep_removes_all_that_a_killed_run_left(
     pid, image = crashed
     assert devices.loops_backed_by(image)
     assert namespaces.exists(image.parent.name)
+    members = group.group_path(f"btrfs-to-s3-test-{image.parent.name}")
+    assert len(group.processes(members)) == 1
     report = state.sweep()
     assert report.failed == ()
     assert {resource.kind for resource in report.removed} == set(Kind)
     assert not image.parent.exists()
+    assert not (image.parents[1] / "tree").exists()
+    assert (group.processes(members), members.exists()) == ([], False)
     assert not namespaces.exists(image.parent.name)
     assert devices.loops_backed_by(image) == []
     assert all(image.parent not in mount.point.parents for mount in devices.mounts())
@@ -192,6 +202,25 @@ def test_a_directory_that_holds_foreign_files_is_left_alone(
     rewrite_owner(state, dead_owner)
     assert len(state.sweep().failed) == 1
     assert (directory / "foreign").exists()
+
+
+@pytest.mark.btrfs
+def test_a_tree_in_which_something_is_mounted_is_left_alone(
+    tmp_path: Path, state: StateFile, dead_owner: ProcessIdentity
+) -> None:
+    point = tmp_path / "tree" / "mnt"
+    point.mkdir(parents=True)
+    (tmp_path / "tree" / "file").touch()
+    state.add((Kind.TREE, tmp_path / "tree", ""))
+    rewrite_owner(state, dead_owner)
+    devices.run("mount", "-t", "tmpfs", "foreign", point)
+    try:
+        assert len(state.sweep().failed) == 1
+        assert (tmp_path / "tree" / "file").exists()
+    finally:
+        devices.unmount(point)
+    assert state.sweep().failed == ()
+    assert not (tmp_path / "tree").exists()
 
 
 def test_an_owner_of_an_earlier_boot_is_dead() -> None:
