@@ -35,7 +35,8 @@ class StatusReport:
     many are left out. ``errors`` are runs of this host that ended badly and that no success
     followed, by source; ``failing`` those sources of them where a run failed, and not only was
     interrupted; ``never_errors`` those of sources without a backup, by label;
-    ``command_errors`` those of whole commands, where no source says the same.
+    ``command_errors`` those of whole commands, where no source says the same. ``ours`` are the
+    sources that this host backs up.
     """
 
     sources: tuple[Freshness, ...]
@@ -99,13 +100,17 @@ def report_status(
         judged,
         listing.unreadable,
         never,
-        every,
-        len(listing.heads) - len(shown),
-        errors,
-        never_errors,
-        tuple(run for run in commands if run.trouble is not None and run.command not in told),
-        ours,
-        frozenset(each for each, history in bad.items() if history.failing_since is not None),
+        all_hosts=every,
+        other_sources=len(listing.heads) - len(shown),
+        errors=errors,
+        never_errors=never_errors,
+        command_errors=tuple(
+            run for run in commands if run.trouble is not None and run.command not in told
+        ),
+        ours=ours,
+        failing=frozenset(
+            each for each, history in bad.items() if history.failing_since is not None
+        ),
     )
 
 

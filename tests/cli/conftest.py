@@ -16,6 +16,7 @@ from integration_tests.harness.machine.loopback import LoopbackBtrfs
 from integration_tests.harness.services.moto import Moto, moto_server
 from tests.cli.program import Program
 from tests.s3.fault_proxy import FaultProxy
+from tests.stand_ins.programs import executable, found_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,12 +121,9 @@ def target(other_filesystem: LoopbackBtrfs) -> Path:
 def sends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file with a line for every ``btrfs send`` that was started."""
     log, real = tmp_path / "sends", shutil.which("btrfs")
-    script = tmp_path / "bin" / "btrfs"
-    script.parent.mkdir()
-    script.write_text(f'#!/bin/sh\n[ "$1" = send ] && echo "$@" >> {log}\nexec {real} "$@"\n')
-    script.chmod(0o755)
+    noting = f'#!/bin/sh\n[ "$1" = send ] && echo "$@" >> {log}\nexec {real} "$@"\n'
+    found_first(monkeypatch, executable(tmp_path / "bin" / "btrfs", noting))
     log.touch()
-    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
     return log
 
 

@@ -7,16 +7,29 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from btrfs_to_s3.cli.main import run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).parents[2]
+
+
+T = TypeVar("T")
+
+
+def until(seen: Callable[[], T], timeout_s: float = 60.0) -> T:
+    """What is seen as soon as it is true, looked for ten times a second."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := seen()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
 
 
 @dataclass(frozen=True)

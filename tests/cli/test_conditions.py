@@ -16,6 +16,7 @@ from btrfs_to_s3.cli.main import run
 from btrfs_to_s3.cli.session import Machine
 from btrfs_to_s3.host.power import Power
 from tests.cli.program import ROOT
+from tests.stand_ins.programs import executable, found_first
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,9 +117,8 @@ def test_a_real_backup_sends_gently_and_a_restore_keeps_the_machine_awake_too(
     program: Program, data: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, real = inhibitor(tmp_path, monkeypatch), shutil.which("btrfs")
-    script = tmp_path / "bin" / "btrfs"
-    script.write_text(f'#!/bin/sh\necho "$1 $(nice)" >> {tmp_path}/nice\nexec {real} "$@"\n')
-    script.chmod(0o755)
+    noting = f'#!/bin/sh\necho "$1 $(nice)" >> {tmp_path}/nice\nexec {real} "$@"\n'
+    executable(tmp_path / "bin" / "btrfs", noting)
     assert program.run("backup", data, "--priority", "idle").code == 0
     assert "send 19" in (tmp_path / "nice").read_text().splitlines()
     assert program.run("backup", data, "--dry-run").code == 0
@@ -131,9 +131,6 @@ def test_a_real_backup_sends_gently_and_a_restore_keeps_the_machine_awake_too(
 
 def inhibitor(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A systemd-inhibit that notes that it was called."""
-    script = directory / "bin" / "systemd-inhibit"
-    script.parent.mkdir()
-    script.write_text(f'#!/bin/sh\necho "$@" >> {directory}/asked\nexec cat\n')
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    noting = f'#!/bin/sh\necho "$@" >> {directory}/asked\nexec cat\n'
+    found_first(monkeypatch, executable(directory / "bin" / "systemd-inhibit", noting))
     return directory / "asked"

@@ -15,6 +15,7 @@ import pytest
 
 from btrfs_to_s3.cli.main import run
 from tests.cli.program import ROOT, Ran
+from tests.stand_ins.programs import executable, found_first
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -228,11 +229,9 @@ def _timers(*arguments: str, environ: Mapping[str, str]) -> list[dict[str, Any]]
 def test_it_says_whether_a_timer_starts_backups(
     alone: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    systemctl, blocks = tmp_path / "bin" / "systemctl", tmp_path / "blocks"
-    systemctl.parent.mkdir()
-    systemctl.write_text(f"#!/bin/sh\n[ -e {blocks} ] && head -n $(($# > 6 ? 12 : 4)) {blocks}\n")
-    systemctl.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{systemctl.parent}:{os.environ['PATH']}")
+    blocks = tmp_path / "blocks"
+    shows = f"#!/bin/sh\n[ -e {blocks} ] && head -n $(($# > 6 ? 12 : 4)) {blocks}\n"
+    found_first(monkeypatch, executable(tmp_path / "bin" / "systemctl", shows))
     elsewhere = ("-c", str(alone.file))
     (timer,) = _timers(*elsewhere, environ=alone.environ)
     assert timer["verdict"] == "warn"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,11 +82,9 @@ def test_no_state_is_locked_or_sent_while_a_run_waits_and_a_signal_ends_it(
         assert "waiting up to 1 h 0 min for a route to 127.0.0.1 that may be used: " in said
         free = stored.with_environment(BTRFS_TO_S3_NETWORK_EXCLUDE="none")
         assert free.run("backup", data, "--force").code == 0
-        began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert time.monotonic() - began < 5
     assert "stopped by SIGTERM" in err
     assert err.count("waiting up to") == 0
 
@@ -115,10 +112,10 @@ def test_a_name_that_cannot_be_resolved_is_waited_for_and_then_named(stored: Pro
 
 
 def test_repositories_wait_out_of_one_purse_and_by_their_own_ways(two: Program) -> None:
-    began = time.monotonic()
-    ran = two.run("backup", "--json", "--network-exclude", "lo", "--network-wait", "2s")
+    ran = two.run("backup", "--json", "--network-exclude", "lo", "--network-wait", "1s")
     assert ran.code == 4
-    assert time.monotonic() - began < 8
+    # What the first one waited is gone: the second one does not even begin to wait.
+    assert ran.err.count("waiting up to") == 1
     errors = [each["error"]["message"] for each in ran.document["repositories"]]
     assert all("network_exclude names (lo)" in each for each in errors)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,17 @@ from pathlib import Path
 import pytest
 
 from btrfs_to_s3.cli import commands
+from btrfs_to_s3.cli.lazily import lazily
 from btrfs_to_s3.cli.root import root
 
+PACKAGE = Path(commands.__file__).parents[2]
+PLACES = sorted(
+    {
+        place
+        for path in PACKAGE.rglob("*.py")
+        for place in re.findall(r'\blazily\(\s*"([^"]+)"', path.read_text())
+    }
+)
 HEAVY = {"boto3", "botocore", "rich", "zstandard", "psutil", "btrfs_to_s3.wiring"}
 SHOW_IMPORTED = """
 import sys
@@ -54,3 +64,12 @@ def test_every_command_of_the_folder_is_there_under_its_name() -> None:
     folder = Path(commands.__file__).parent
     assert set(root.commands) == {path.stem for path in folder.glob("[!_]*.py")}
     assert all(command.name == name for name, command in root.commands.items())
+
+
+def test_some_places_are_named_instead_of_imported() -> None:
+    assert "btrfs_to_s3.wiring.application:Application" in PLACES
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_a_place_names_is_there(place: str) -> None:
+    assert callable(lazily(place))

@@ -7,31 +7,20 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cli.program import ROOT, Ran
+from tests.cli.program import ROOT, Ran, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.cli.program import Program
 
 pytestmark = pytest.mark.btrfs
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")
 SLOW = ("--bandwidth-limit", "100KB/s")
-
-
-def _until(seen: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever is waited for
-    deadline = time.monotonic() + 60
-    while not (found := seen()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return found
 
 
 def _source(program: Program, *options: str) -> dict[str, Any]:
@@ -86,7 +75,7 @@ def test_how_far_a_run_is_can_be_seen_until_it_is_over(program: Program, data: P
     assert _source(program)["running"] is None
     (data / "random").write_bytes(os.urandom(3_000_000))
     with program.start("backup", data, *SLOW) as process:
-        seen = _until(
+        seen = until(
             lambda: (run := _source(program)["running"]) and run["progress"]["raw_bytes"] and run
         )
         assert seen["command"] == "backup"
@@ -108,7 +97,7 @@ def test_what_a_killed_run_left_is_not_shown_as_running(program: Program, data: 
     program.run("backup", data)
     (data / "random").write_bytes(os.urandom(3_000_000))
     with program.start("backup", data, *SLOW) as process:
-        _until(lambda: _source(program)["running"])
+        until(lambda: _source(program)["running"])
         process.kill()
         process.communicate(timeout=60)
     root = Path(program.environ["BTRFS_TO_S3_STATE_DIR"])
@@ -134,7 +123,7 @@ def test_the_last_error_is_shown_until_a_run_succeeds(program: Program, data: Pa
     away.rename(data)
     (data / "random").write_bytes(os.urandom(3_000_000))
     with program.start("backup", *SLOW) as process:
-        _until(lambda: (run := _source(program)["running"]) and run["progress"]["raw_bytes"])
+        until(lambda: (run := _source(program)["running"]) and run["progress"]["raw_bytes"])
         process.terminate()
         process.communicate(timeout=60)
     stopped = _source(program)

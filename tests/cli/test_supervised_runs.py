@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.program import ROOT
-from tests.manager import Manager, manager
+from tests.stand_ins.programs import executable, found_first
+from tests.stand_ins.service_manager import Manager, manager
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,15 +57,13 @@ def stalling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A pipe to write a line to; until then every ``btrfs send`` stops after its first bytes."""
     pipe, real = tmp_path / "go on", shutil.which("btrfs")
     os.mkfifo(pipe)
-    script = tmp_path / "bin" / "btrfs"
-    script.parent.mkdir()
-    script.write_text(
+    script = executable(
+        tmp_path / "bin" / "btrfs",
         "#!/bin/sh\n"
         f'[ "$1" = send ] || exec {real} "$@"\n'
-        f'{real} "$@" | {{ head -c 1200000; read -r _ < "{pipe}"; exec cat; }}\n'
+        f'{real} "$@" | {{ head -c 1200000; read -r _ < "{pipe}"; exec cat; }}\n',
     )
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    found_first(monkeypatch, script)
     yield pipe
     # Opened for both it blocks nobody, and lets go who still waits for a writer.
     with pipe.open("r+b", buffering=0) as both:
@@ -119,7 +118,7 @@ def _wait_until_silent(listening: Manager) -> None:
 
 def test_a_run_that_waits_for_the_service_is_alive(program: Program, listening: Manager) -> None:
     away = program.with_environment(
-        AWS_ENDPOINT_URL="http://127.0.0.1:9", BTRFS_TO_S3_OUTAGE_PATIENCE="8s"
+        AWS_ENDPOINT_URL="http://127.0.0.1:9", BTRFS_TO_S3_OUTAGE_PATIENCE="5s"
     )
     ran = _under(away, listening).spawn("verify")
     assert ran.code == 4, ran.err

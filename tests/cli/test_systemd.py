@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from btrfs_to_s3.cli.main import run
 from btrfs_to_s3.cli.session import Machine
 from tests.cli.program import ROOT, Ran
 from tests.cli.shapes import golden_document, shape
+from tests.stand_ins.programs import executable, found_first
 
 CONFIG = """\
 repository = "s3://bucket/pre"
@@ -133,14 +133,12 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     root, state, home, bin_ = (tmp_path / name for name in ("root", "state", "home", "bin"))
     program = tmp_path / "btrfs-to-s3"
     made = Host(root, state, home, program)
-    for path in (made.units, made.config().parent, state, home, bin_):
+    for path in (made.units, made.config().parent, state, home):
         path.mkdir(parents=True)
     made.config().write_text(CONFIG)
     systemctl = SYSTEMCTL.format(state=state, units=made.units, user_units=made.user_units)
-    for script, text in ((bin_ / "systemctl", systemctl), (program, "#!/bin/sh\n")):
-        script.write_text(text)
-        script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
+    executable(program)
+    found_first(monkeypatch, executable(bin_ / "systemctl", systemctl))
     return made
 
 
@@ -263,10 +261,7 @@ def test_a_file_that_a_person_wrote_or_changed_is_never_replaced(
 
 def test_another_version_is_renewed(host: Host) -> None:
     host.systemd("install")
-    other = host.program.with_name("other") / "btrfs-to-s3"
-    other.parent.mkdir()
-    other.write_text("#!/bin/sh\n")
-    other.chmod(0o755)
+    other = executable(host.program.with_name("other") / "btrfs-to-s3")
     newer = Host(host.root, host.state, host.home, other)
     told = newer.systemd("status")
     assert "of another version or program" in told.out

@@ -24,8 +24,9 @@ from btrfs_to_s3.cli.following import RunFollower
 from btrfs_to_s3.cli.main import run
 from btrfs_to_s3.host.clock import utc_now
 from btrfs_to_s3.host.lock import RunLock
-from tests.cli.watch_service import WatchService
+from tests.cli.program import until
 from tests.s3.fault_proxy import slow_down
+from tests.stand_ins.watch_service import WatchService
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -160,7 +161,7 @@ def test_a_stop_that_was_asked_for_is_no_failure_but_remembered(
     service.heard.clear()
     (data / "random").write_bytes(os.urandom(2_000_000))
     with program.start("backup", data, "--bandwidth-limit", "100KB/s") as process:
-        _until(lambda: _running(program))
+        until(lambda: _running(program))
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
@@ -191,11 +192,8 @@ def test_telling_that_fails_changes_neither_the_exit_code_nor_the_result(
             BTRFS_TO_S3_NOTIFY_URLS=f"json://{where}/{SECRET}",
             BTRFS_TO_S3_METRICS_FILE=str(tmp_path / "absent" / "x.prom"),
         )
-        began = time.monotonic()
         ran = told.run("-v", "backup", tmp_path / "absent", "--json")
-        took_s = time.monotonic() - began
     assert (ran.code, _result(ran)) == (plain.code, _result(plain))
-    assert took_s < 20
     assert "warning: " in ran.err
     assert "ping" in ran.err
     assert "notify" in ran.err
@@ -217,11 +215,10 @@ def test_a_hanging_watch_service_does_not_hold_the_process(
             said = ""
             while "hint: " not in said:
                 said += process.stderr.readline()
-            asked = time.monotonic()
             process.send_signal(signal.SIGINT)
-            _, rest = process.communicate(timeout=30)
+            # Less than the 12 s that the end waits for the outside when nobody asks.
+            _, rest = process.communicate(timeout=11)
     assert process.returncode == 2, rest
-    assert time.monotonic() - asked < 6
     assert SECRET not in said + rest
 
 
@@ -434,7 +431,6 @@ def test_metrics_say_how_each_source_went_and_keep_those_of_others(
     away.rename(other)
 
 
-@pytest.mark.btrfs
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_metrics_take_the_place_of_no_device_pipe_or_directory(
     alone: Program, tmp_path: Path, make: Callable[[Path], None]
@@ -448,6 +444,7 @@ def test_metrics_take_the_place_of_no_device_pipe_or_directory(
     assert (place.lstat().st_ino, place.lstat().st_mode) == (before.st_ino, before.st_mode)
 
 
+@pytest.mark.btrfs
 def test_a_repository_that_cannot_be_reached_is_measured_in_one_file_with_the_other(
     two: Program, data: Path, proxy: FaultProxy, tmp_path: Path
 ) -> None:
@@ -477,10 +474,3 @@ def test_a_run_that_cannot_say_which_process_it_is_leaves_no_record_and_goes_on(
 
 def _running(program: Program) -> list[Path]:
     return list(Path(program.environ["BTRFS_TO_S3_STATE_DIR"]).glob("*/running/*.json"))
-
-
-def _until(seen: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not seen():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

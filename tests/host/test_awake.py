@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from btrfs_to_s3.host.awake import awake
+from tests.stand_ins.programs import executable
 
 Children = Callable[[], set[psutil.Process]]
 
@@ -31,10 +32,7 @@ PROMPT_S = 10.0
 
 
 def stand_in(directory: Path, script: str) -> str:
-    program = directory / "systemd-inhibit"
-    program.write_text(script)
-    program.chmod(0o755)
-    return str(program)
+    return str(executable(directory / "systemd-inhibit", script))
 
 
 def read_when_there(path: Path, text: str) -> str:
@@ -69,6 +67,7 @@ def test_a_killed_run_lets_the_machine_sleep(tmp_path: Path) -> None:
     script = f"""
 import os, time
 from btrfs_to_s3.host.awake import awake
+from tests.stand_ins.programs import executable
 with awake("a backup", {program!r}):
     os.read(0, 1)
 """

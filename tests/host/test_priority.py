@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import json, os, subprocess, sys, threading
@@ -53,9 +55,8 @@ def test_threads_and_children_inherit_it_and_root_gets_its_own_back() -> None:
     assert after == (NORMAL if os.geteuid() == 0 else [19, 0])
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes somebody else")
 def test_an_ordinary_user_may_be_gentle_too_and_stays_so() -> None:
-    if os.geteuid() != 0:
-        return
     before, inside, child, after, told = seen_by_a_process("as nobody")
     assert (before, inside, child, told) == (NORMAL, IDLE, IDLE, [])
     assert after == [19, 0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,11 +103,10 @@ def test_a_name_that_cannot_be_resolved_has_none() -> None:
 
 def test_a_resolver_that_is_silent_does_not_delay_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     silence = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: silence.wait(30) and [])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: silence.wait(3600) and [])
     cancel = LinkedCancellation()
     threading.Timer(0.2, cancel.set).start()
-    began = time.monotonic()
     with pytest.raises(InterruptedRunError):
         addresses_of("s3.example.com", cancel)
-    assert time.monotonic() - began < 5
+    assert not silence.is_set()
     silence.set()

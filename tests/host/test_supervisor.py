@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from btrfs_to_s3.host.supervisor import Supervisor
-from tests.manager import manager
+from tests.stand_ins.service_manager import manager
 
 if TYPE_CHECKING:
     from pathlib import Path

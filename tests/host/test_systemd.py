@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from btrfs_to_s3.host.systemd import Systemctl, instance_of, unit_name
+from tests.stand_ins.programs import executable
 
 NEVER_STARTED = """\
 Id={0}.timer
@@ -65,12 +66,11 @@ def manager(directory: Path, timers: list[str], services: list[str]) -> Systemct
     """A systemctl that shows these blocks of timers and services."""
     (directory / "timers").write_text("\n".join(timers))
     (directory / "services").write_text("\n".join(services))
-    script = directory / "systemctl"
-    script.write_text(
+    script = executable(
+        directory / "systemctl",
         f'#!/bin/sh\necho "$TZ $LC_ALL $*" >> {directory}/calls\n'
-        f'case "$*" in *.timer) cat {directory}/timers;; *) cat {directory}/services;; esac\n'
+        f'case "$*" in *.timer) cat {directory}/timers;; *) cat {directory}/services;; esac\n',
     )
-    script.chmod(0o755)
     return Systemctl(program=str(script))
 
 
@@ -142,9 +142,7 @@ def test_a_run_that_ended_well_is_no_failure_and_one_that_was_killed_has_no_exit
     ],
 )
 def test_a_machine_that_systemd_did_not_start_has_no_timers(tmp_path: Path, script: str) -> None:
-    program = tmp_path / "systemctl"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
+    program = executable(tmp_path / "systemctl", f"#!/bin/sh\n{script}\n")
     assert Systemctl(program=str(program)).timers("config") is None
 
 

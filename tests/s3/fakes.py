@@ -1,13 +1,17 @@
-"""Time, chance and cancellation under a test's control; digests in short."""
+"""Time, chance, cancellation and the way to a service under a test's control; digests in short."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+BY_MODEM = "the route goes through wwan0"
+"""An objection to a way."""
 
 
 def sha(data: bytes) -> bytes:
@@ -45,3 +49,25 @@ class FakeTime:
 
     def cancel(self) -> None:
         self.cancelled = True
+
+
+@dataclass
+class FakeWay:
+    """A way that a test closes and opens."""
+
+    why_not: str | None = None
+
+    def objection(self) -> str | None:
+        return self.why_not
+
+    def objection_to(self, _address: str) -> str | None:
+        return self.why_not
+
+    def opens_after(self, waits: int) -> Callable[[FakeTime], None]:
+        """For ``FakeTime.on_wait``: the way is free after so many waits."""
+
+        def wait(time: FakeTime) -> None:
+            if len(time.waits) >= waits:
+                self.why_not = None
+
+        return wait

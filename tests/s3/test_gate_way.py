@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 import pytest
 
 from btrfs_to_s3.errors import AccessDeniedError, RepositoryError, UnreachableError
 from btrfs_to_s3.s3.gate import GateSettings, OutageGate, Pass
 from btrfs_to_s3.s3.retry import Failure, HeldBackError, Retrier, RetryPolicy, Verdict
-from tests.s3.fakes import FakeTime
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.s3.fakes import BY_MODEM, FakeTime, FakeWay
 
 SETTINGS = GateSettings(threshold=3, probe_base_s=2.0, patience_s=600.0, first_patience_s=60.0)
 DOWN = ConnectionError("down")
-BY_MODEM = "the route goes through wwan0"
-
-
-@dataclass
-class FakeWay:
-    """A way that a test closes and opens."""
-
-    why_not: str | None = None
-
-    def objection(self) -> str | None:
-        return self.why_not
-
-    def objection_to(self, _address: str) -> str | None:
-        return self.why_not
-
-    def opens_after(self, waits: int) -> Callable[[FakeTime], None]:
-        """For ``FakeTime.on_wait``: the way is free after so many waits."""
-
-        def wait(time: FakeTime) -> None:
-            if len(time.waits) >= waits:
-                self.why_not = None
-
-        return wait
 
 
 def gate(time: FakeTime, way: FakeWay, settings: GateSettings = SETTINGS) -> OutageGate:

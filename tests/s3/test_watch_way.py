@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -16,9 +15,9 @@ from btrfs_to_s3.s3.retry import HeldBackError
 from btrfs_to_s3.s3.session import NeverCancelled
 from btrfs_to_s3.s3.watch import HangWatch
 from tests.s3.conftest import QUICK
+from tests.s3.fakes import BY_MODEM, FakeWay
 from tests.s3.fault_proxy import stall
 from tests.s3.objects import BODY, create
-from tests.s3.test_gate_way import BY_MODEM, FakeWay
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -27,9 +26,8 @@ if TYPE_CHECKING:
     from tests.s3.conftest import Place
     from tests.s3.fault_proxy import FaultProxy
 
-READ_TIMEOUT_S = 20.0
-
-
+READ_TIMEOUT_S = 3600.0
+"""A request that is not broken off would hang for so long, and the test with it."""
 PATIENT = replace(QUICK, gate=GateSettings(patience_s=60.0))
 
 
@@ -47,9 +45,7 @@ def test_a_request_under_way_is_broken_off_and_repeated_when_the_way_is_free(
         proxy.fail("GET", stall)
         threading.Timer(0.3, setattr, (way, "why_not", BY_MODEM)).start()
         threading.Timer(2.0, setattr, (way, "why_not", None)).start()
-        began = time.monotonic()
         assert store.get("k", offset=0, size_bytes=len(BODY)) == BODY
-        assert time.monotonic() - began < READ_TIMEOUT_S / 2
         assert proxy.count("GET") == 2
 
 
@@ -92,9 +88,7 @@ def test_a_body_that_was_being_sent_stops(moto: Place, proxy: FaultProxy) -> Non
         proxy.fail("PUT", stall)
         threading.Timer(0.3, setattr, (way, "why_not", BY_MODEM)).start()
         threading.Timer(1.0, setattr, (way, "why_not", None)).start()
-        began = time.monotonic()
         create(store, "k", BODY * 50)
-        assert time.monotonic() - began < READ_TIMEOUT_S / 2
         assert store.get("k", offset=0, size_bytes=len(BODY) * 50) == BODY * 50
 
 

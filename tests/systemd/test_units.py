@@ -11,6 +11,7 @@ import click
 import pytest
 
 from btrfs_to_s3.cli.root import root
+from tests.stand_ins.programs import executable
 
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED = sorted(path for path in (REPOSITORY / "systemd").iterdir() if path.is_file())
@@ -49,9 +50,7 @@ def _settings(unit: Path) -> list[tuple[str, str]]:
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """The units with a program that exists, where systemd-analyze looks for them."""
-    program = tmp_path / "program"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
+    program = executable(tmp_path / "program")
     units = tmp_path / "units"
     units.mkdir()
     for unit in SHIPPED:

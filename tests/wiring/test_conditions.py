@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -83,7 +82,5 @@ def test_waiting_is_said_once_shown_all_the_time_and_ends_with_power() -> None:
 def test_a_wait_ends_at_once_when_the_run_is_stopped() -> None:
     cancel = LinkedCancellation()
     threading.Timer(0.05, cancel.set).start()
-    started = time.monotonic()
     with pytest.raises(InterruptedRunError, match="waiting for power"):
-        await_power(OnBattery.WAIT, Surroundings(Told(), cancel, lambda: ON_BATTERY, poll_s=30))
-    assert time.monotonic() - started < 5
+        await_power(OnBattery.WAIT, Surroundings(Told(), cancel, lambda: ON_BATTERY, poll_s=3600))
