@@ -14,6 +14,7 @@ from btrfs_to_s3.host.identity import host_id, host_name
 from btrfs_to_s3.host.lock import RunLock
 from btrfs_to_s3.host.state import state_root
 from btrfs_to_s3.operations.repository.repository import Host, RepositoryAccess
+from btrfs_to_s3.operations.repository.still import StillAccess
 from btrfs_to_s3.operations.services import Services
 from btrfs_to_s3.s3 import Limits, S3Settings, S3Store
 from btrfs_to_s3.s3 import capabilities as s3_capabilities
@@ -75,9 +76,8 @@ class Application:
             way=None if departure is None else departure.way,
         ).bound(cancel)
         self._known = known
-        self.access = RepositoryAccess(
-            self.store, self.state, self.host, reporter, utc_now, still=still
-        )
+        access = StillAccess if still else RepositoryAccess
+        self.access = access(self.store, self.state, self.host, reporter, utc_now)
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:

@@ -7,21 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from btrfs_to_s3.operations.repository.listing import read_heads
-from btrfs_to_s3.operations.repository.repository import RepositoryAccess
+from btrfs_to_s3.operations.repository.still import StillAccess
 
 if TYPE_CHECKING:
     from tests.operations.repositories import SyntheticRepository
 
 
-def _still(repository: SyntheticRepository) -> RepositoryAccess:
+def _still(repository: SyntheticRepository) -> StillAccess:
     known = repository.access
-    access = RepositoryAccess(
-        known.store,
-        repository.services.state,
-        known.host,
-        repository.listener,
-        known.clock,
-        still=True,
+    access = StillAccess(
+        known.store, repository.services.state, known.host, repository.listener, known.clock
     )
     access.open()
     return access
@@ -50,5 +45,5 @@ def test_what_was_read_stays_what_it_was(repository: SyntheticRepository) -> Non
 
 def test_it_cannot_commit(repository: SyntheticRepository) -> None:
     repository.backup()
-    with pytest.raises(AssertionError, match="as they are"):
+    with pytest.raises(AssertionError, match="as it is"):
         _still(repository).commit(repository.source_id, lambda head: head)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -88,20 +88,8 @@ class _Opened:
     repository: Repository | None = None
 
 
-@dataclass(slots=True)
-class _Moment:
-    """What was read of one moment."""
-
-    listed: list[ListedSource] | None = None
-    heads: dict[SourceId, Head | None] = field(default_factory=dict)
-
-
 class RepositoryAccess:
-    """Reads and commits the records of one repository. Local caches may vanish at any time.
-
-    With ``still``, each listing and head is read once and stays what it was: for deciding about
-    one moment. Such an access commits nothing.
-    """
+    """Reads and commits the records of one repository. Local caches may vanish at any time."""
 
     def __init__(
         self,
@@ -110,8 +98,6 @@ class RepositoryAccess:
         host: Host,
         reporter: Reporter,
         clock: Callable[[], datetime],
-        *,
-        still: bool = False,
     ) -> None:
         self.store = store
         self.host = host
@@ -121,7 +107,6 @@ class RepositoryAccess:
         self._opened = _Opened()
         self._lost: set[SourceId] = set()
         self._decoded: dict[SourceId, tuple[bytes, Head]] = {}
-        self._moment = _Moment() if still else None
 
     def using(self, store: ObjectStore) -> RepositoryAccess:
         """The same repository, opened once for all, through another view of its store."""
@@ -189,13 +174,6 @@ class RepositoryAccess:
 
     def listed_sources(self) -> list[ListedSource]:
         """The same, each with what the listing tells of its head."""
-        if self._moment is None:
-            return self._listed_now()
-        if self._moment.listed is None:
-            self._moment.listed = self._listed_now()
-        return self._moment.listed
-
-    def _listed_now(self) -> list[ListedSource]:
         found: dict[SourceId, str | None] = {}
         for listed in self.store.list(keys.SOURCES):
             source_id = keys.source_of_record(listed.key)
@@ -218,28 +196,15 @@ class RepositoryAccess:
         None when the source has never committed a backup. ``IntegrityError`` when it is older
         than one this machine has seen, or damaged.
         """
-        moment = self._moment
-        if moment is None:
-            return self._load(source_id).head
-        if source_id not in moment.heads:
-            moment.heads[source_id] = self._load(source_id).head
-        return moment.heads[source_id]
+        return self._load(source_id).head
 
     def listed_head(self, listed: ListedSource) -> Head | None:
         """``head``, without asking for one that this machine has as it was just listed."""
-        moment = self._moment
-        if moment is None:
-            return self._cached_or_read(listed)
-        if listed.source_id not in moment.heads:
-            moment.heads[listed.source_id] = self._cached_or_read(listed)
-        return moment.heads[listed.source_id]
-
-    def _cached_or_read(self, listed: ListedSource) -> Head | None:
         if listed.head_etag is not None:
             cached = self._cache.recall(listed.source_id, listed.head_etag)
             if cached is not None:
                 return cached
-        return self._load(listed.source_id).head
+        return self.head(listed.source_id)
 
     def source_record(self, source_id: SourceId) -> SourceRecord:
         """The source's record."""
@@ -264,8 +229,6 @@ class RepositoryAccess:
         another writer was first. The sequence, writer and time are filled in here. ``adding`` is
         the backup whose manifest was just written and which no head can list yet.
         """
-        if self._moment is not None:
-            raise AssertionError("a commit needs heads as they are, not as they were")
         winner = ""
         for _ in range(_COMMIT_TRIES):
             loaded = self._load(source_id, without=adding)
