@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from btrfs_to_s3.config.load import load
+from btrfs_to_s3.config.setting import ENVIRONMENT_PREFIX
 from btrfs_to_s3.config.sources import select_sources
 from btrfs_to_s3.operations.backup.run import BackupOptions, plan_sources, run_sources
 from btrfs_to_s3.operations.repository.listing import Listing, read_heads
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
     from integration_tests.harness.services.service import Service
 
 REPOSITORY_ROOT = Path(__file__).parents[2]
+
+
+def _inherited() -> dict[str, str]:
+    """The environment of this process without settings of the program."""
+    ours = ENVIRONMENT_PREFIX
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 @dataclass(slots=True)
@@ -109,7 +116,8 @@ class Machine:
 
     def application(self) -> Application:
         """The program's parts, joined afresh from what is on disk."""
-        os.environ.update(self.environment)
+        # boto3 looks here for credentials; settings must not stay behind for other tests.
+        os.environ.update(self.service.environment())
         nowhere = self.state / "no-such-file"
         config = load(None, environ=self.environment, command_line={}, default_file=nowhere)
         application = Application(config, self.environment, self.cancel, self.told)
@@ -204,7 +212,7 @@ class Machine:
         """Start the program as a process of its own."""
         return subprocess.Popen(
             self.command(*arguments),
-            env={**os.environ, **self.environment, "PYTHONPATH": str(REPOSITORY_ROOT)},
+            env={**_inherited(), **self.environment, "PYTHONPATH": str(REPOSITORY_ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
