@@ -140,7 +140,8 @@ def _look(session: Session, config: Config, run: _Run) -> Result:
     with session.application(config, looking=True) as app:
         exists = prepare_to_look(app.services())
         outcomes = look(app, run.sources, run.options, exists=exists)
-        return _result(session, app.store.url, outcomes, run, dry_run=True)
+        failures = failures_of(session, outcomes, run.named)
+        return _result(app.store.url, outcomes, failures, run, dry_run=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +181,9 @@ def _back_up(session: Session, config: Config, run: _Run) -> Result:
             lambda: prepare_to_write(services),
         )
         remember_run(services, outcomes)
-        session.ledger.backed_up(config, outcomes, failures_of(session, outcomes, run.named))
-        return _result(session, app.store.url, outcomes, run, dry_run=False)
+        failures = failures_of(session, outcomes, run.named)
+        session.ledger.backed_up(config, outcomes, failures)
+        return _result(app.store.url, outcomes, failures, run, dry_run=False)
 
 
 def _back_up_many(session: Session, places: Sequence[Config], runs: Mapping[str, _Run]) -> Result:
@@ -220,7 +222,7 @@ def _back_up_many(session: Session, places: Sequence[Config], runs: Mapping[str,
                 run, outcomes, url = runs[name], found[name].outcomes, app.store.url
                 failures = failures_of(session, outcomes, run.named)
                 session.ledger.backed_up(app.config, outcomes, failures)
-                results[name] = _result(session, url, outcomes, run, dry_run=False, ended=ended)
+                results[name] = _result(url, outcomes, failures, run, dry_run=False, ended=ended)
     for place in places:
         session.ledger.ended(place, results[place.name].failure)
     return grouped([(place, results[place.name]) for place in places])
@@ -237,9 +239,9 @@ def _destination(name: str, app: Application, runs: Mapping[str, _Run]) -> Desti
 
 
 def _result(
-    session: Session,
     url: str,
     outcomes: Sequence[SourceOutcome],
+    failures: Mapping[str, Failure],
     run: _Run,
     *,
     dry_run: bool,
@@ -247,7 +249,6 @@ def _result(
 ) -> Result:
     told = {outcome.label for outcome in outcomes}
     not_attempted = [source.label for source in run.sources if source.label not in told]
-    failures = failures_of(session, outcomes, run.named)
     if not_attempted and not failures and ended is None:
         raise AssertionError("a run ended early without saying why")
     if ended is not None:
