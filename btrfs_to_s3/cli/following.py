@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import psutil
 
+from btrfs_to_s3.cli.work import Work
 from btrfs_to_s3.host.running import RunningRecord
 from btrfs_to_s3.model.running import Progress, Running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
     from pathlib import Path
 
 _EVERY_S = 3.0
@@ -30,12 +30,13 @@ class RunFollower:
     def __init__(
         self, command: str, clock: Callable[[], datetime], every_s: float = _EVERY_S
     ) -> None:
-        now = clock()
         self._clock = clock
         self._every_s = every_s
         self._lock = threading.Lock()
         self._writing = threading.Lock()
-        self._run = Running(command, os.getpid(), now, now, None)
+        self._command = command
+        self._started = clock()
+        self._work: Work | None = None
         self._records: dict[Path, RunningRecord] = {}
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -48,7 +49,7 @@ class RunFollower:
             yield
             return
         with self._writing:
-            record.write(self._run)
+            record.write(self._running())
             self._records[directory] = record
             if self._thread is None:
                 # A daemon: it owns nothing, and a hanging disk must not hold the program.
@@ -72,30 +73,19 @@ class RunFollower:
     def begin(self, subject: str, activity: str, expected_bytes: int | None) -> None:
         """A piece of work starts."""
         with self._lock:
-            progress = Progress(subject, activity, self._clock(), expected_bytes)
-            self._run = replace(self._run, progress=progress)
+            self._work = Work(subject, activity, expected_bytes, self._clock().timestamp())
 
     def advance(self, raw_bytes: int, stored_bytes: int, chunks: int) -> None:
         """So much more is done."""
         with self._lock:
-            done = self._run.progress
-            if done is not None:
-                self._run = replace(
-                    self._run,
-                    progress=replace(
-                        done,
-                        raw_bytes=done.raw_bytes + raw_bytes,
-                        stored_bytes=done.stored_bytes + stored_bytes,
-                        chunks=done.chunks + chunks,
-                        now="",
-                    ),
-                )
+            if self._work is not None:
+                self._work.advance(raw_bytes, stored_bytes, chunks)
 
     def activity(self, text: str) -> None:
         """What is happening now."""
         with self._lock:
-            if self._run.progress is not None:
-                self._run = replace(self._run, progress=replace(self._run.progress, now=text))
+            if self._work is not None:
+                self._work.now = text
 
     def note(self, text: str) -> None:
         """Nothing to write down."""
@@ -106,15 +96,33 @@ class RunFollower:
     def end(self) -> None:
         """The piece of work is over."""
         with self._lock:
-            self._run = replace(self._run, progress=None)
+            self._work = None
 
     def _follow(self) -> None:
         while not self._over.wait(self._every_s):
             with self._writing:
-                with self._lock:
-                    self._run = replace(self._run, updated=self._clock())
+                run = self._running()
                 for record in self._records.values():
-                    record.write(self._run)
+                    record.write(run)
+
+    def _running(self) -> Running:
+        """How far the run is now."""
+        with self._lock:
+            progress = None if self._work is None else _progress(self._work)
+            return Running(self._command, os.getpid(), self._started, self._clock(), progress)
+
+
+def _progress(work: Work) -> Progress:
+    return Progress(
+        work.subject,
+        work.what,
+        datetime.fromtimestamp(work.started_s, UTC),
+        work.expected_bytes,
+        work.raw_bytes,
+        work.stored_bytes,
+        work.chunks,
+        work.now,
+    )
 
 
 def _record(directory: Path) -> RunningRecord | None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from rich.cells import cell_len
@@ -28,6 +26,7 @@ from rich.text import Text
 
 from btrfs_to_s3.cli.messages import Verbosity
 from btrfs_to_s3.cli.rendering import human
+from btrfs_to_s3.cli.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,59 +39,6 @@ _LINE_EVERY_SHARE = 0.1
 _LINE_AT_MOST_EVERY_S = 5.0
 _WIDE = 110
 """Columns from which a terminal has room for a bar beside the facts."""
-_ESTIMATE_AFTER_S = 3.0
-"""A rate measured over less time promises too much."""
-
-
-@dataclass(slots=True)
-class Work:
-    """One piece of work and how far it is; ``now`` says what it is busy with."""
-
-    subject: str
-    what: str
-    expected_bytes: int | None
-    started_s: float
-    raw_bytes: int = 0
-    stored_bytes: int = 0
-    chunks: int = 0
-    now: str = ""
-
-    def advance(self, raw_bytes: int, stored_bytes: int, chunks: int) -> None:
-        """So much more is done; what it was busy with before bytes moved is over."""
-        self.raw_bytes += raw_bytes
-        self.stored_bytes += stored_bytes
-        self.chunks += chunks
-        self.now = ""
-
-    @property
-    def share(self) -> float | None:
-        """How much is done, 0 to 1; None without an estimate, or past it."""
-        if not self.expected_bytes or self.raw_bytes > self.expected_bytes:
-            return None
-        return self.raw_bytes / self.expected_bytes
-
-    def left(self, now_s: float) -> timedelta | None:
-        """The time it will still take at the speed so far, where that can be told."""
-        elapsed_s = now_s - self.started_s
-        share = self.share
-        if not share or elapsed_s < _ESTIMATE_AFTER_S:
-            return None
-        return timedelta(seconds=elapsed_s / share - elapsed_s)
-
-    def line(self, now_s: float) -> str:
-        """How far it is, in one line."""
-        parts = [
-            human.part(self.raw_bytes, self.expected_bytes),
-            f"{human.size(self.stored_bytes)} stored",
-            human.count(self.chunks, "chunk"),
-            human.rate(self.raw_bytes, now_s - self.started_s),
-        ]
-        left = self.left(now_s)
-        if left is not None:
-            parts.append(f"about {human.span(left)} left")
-        if self.now:
-            parts.append(self.now)
-        return f"{self.subject}: {self.what}: {', '.join(parts)}"
 
 
 class LineReporter:

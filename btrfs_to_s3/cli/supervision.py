@@ -7,8 +7,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from btrfs_to_s3.cli.progress import Work
 from btrfs_to_s3.cli.rendering import human
+from btrfs_to_s3.cli.work import Work
 from btrfs_to_s3.host.heartbeat import Heartbeat
 
 if TYPE_CHECKING:

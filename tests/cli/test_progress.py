@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 from btrfs_to_s3.cli.messages import Messages, Style, Verbosity
 from btrfs_to_s3.cli.output import drop
-from btrfs_to_s3.cli.progress import LineReporter, TerminalReporter, Work, make_reporter
+from btrfs_to_s3.cli.progress import LineReporter, TerminalReporter, make_reporter
+from btrfs_to_s3.cli.work import Work
 from tests.cli.test_messages import Terminal
 
 MIB = 1024**2
