@@ -29,7 +29,12 @@ from btrfs_to_s3.config.sources import select_by_repository
 from btrfs_to_s3.errors import BtrfsToS3Error, UsageError
 from btrfs_to_s3.host.resources import peak_memory_bytes
 from btrfs_to_s3.model.identity import SourceId
-from btrfs_to_s3.operations.backup.run import BackupOptions, plan_sources, remember_run, run_sources
+from btrfs_to_s3.operations.backup.run import (
+    BackupOptions,
+    plan_sources,
+    remember_in_order,
+    run_sources,
+)
 from btrfs_to_s3.operations.backup.run_many import Destination, run_many
 from btrfs_to_s3.operations.repository.listing import Listing, read_heads
 from btrfs_to_s3.operations.repository.prepare import prepare_to_look, prepare_to_write
@@ -180,7 +185,7 @@ def _back_up(session: Session, config: Config, run: _Run) -> Result:
             lambda: read_heads(services),
             lambda: prepare_to_write(services),
         )
-        remember_run(services, outcomes)
+        remember_in_order(services, outcomes)
         failures = failures_of(session, outcomes, run.named)
         session.ledger.backed_up(config, outcomes, failures)
         return _result(app.store.url, outcomes, failures, run, dry_run=False)
@@ -213,7 +218,7 @@ def _back_up_many(session: Session, places: Sequence[Config], runs: Mapping[str,
             session.stop,
         )
         for name, app in apps.items():
-            remember_run(app.services(), found[name].outcomes)
+            remember_in_order(app.services(), found[name].outcomes)
             end = found[name].error
             ended = None if end is None else session.failure_of(end)
             if ended is not None and not found[name].outcomes:

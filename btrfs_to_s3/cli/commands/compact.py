@@ -28,7 +28,7 @@ from btrfs_to_s3.cli.repositories import each
 from btrfs_to_s3.config.settings import KEEP, KEEP_LOCAL, METRICS_FILE, NOTIFY_URLS, PRICES
 from btrfs_to_s3.config.sources import select_by_repository
 from btrfs_to_s3.operations.backup.compact import decide
-from btrfs_to_s3.operations.backup.run import BackupOptions, remember_run, run_sources
+from btrfs_to_s3.operations.backup.run import BackupOptions, remember_in_order, run_sources
 from btrfs_to_s3.operations.repository.listing import read_heads
 from btrfs_to_s3.operations.repository.prepare import prepare_to_read, prepare_to_write
 from btrfs_to_s3.wiring.estimates import economy_of
@@ -138,7 +138,7 @@ def _full_backups(
         lambda: read_heads(services),
         lambda: prepare_to_write(services),
     )
-    remember_run(services, outcomes)
+    remember_in_order(services, outcomes)
     return outcomes
 
 

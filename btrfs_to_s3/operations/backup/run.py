@@ -340,7 +340,7 @@ def _are_known(job: SourceJob, others: Mapping[str, LocalState]) -> bool:
     return not unknown
 
 
-def remember_run(services: Services, outcomes: Sequence[SourceOutcome]) -> None:
+def remember_in_order(services: Services, outcomes: Sequence[SourceOutcome]) -> None:
     """Keep what a run found in order."""
     for outcome in outcomes:
         if outcome.error is None and outcome.source_id is not None:
